@@ -10,7 +10,22 @@
 #pragma once
 #include "sys/loop.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(FIBER_ASAN)
+#define FIBER_ASAN 1
+#endif
+#ifndef FIBER_ASAN
+#define FIBER_ASAN 0
+#endif
+#if FIBER_ASAN
+#define FIBER_STACK (256u * 1024u) /* red zones make frames several times as large */
+#else
 #define FIBER_STACK (64u * 1024u)
+#endif
 #define FIBER_SLICE MSEC(5) /* a fiber that runs longer without waiting is counted and logged */
 
 /* Runs fn(arg) on a fiber of its own, at once, until its first wait. ST_LIMIT when
@@ -23,7 +38,7 @@ bool fiber_here(void);
  * anything that runs in the loop's thread; the first result counts, later ones are ignored. */
 struct wait {
     struct fiber *fiber; /* who waits now, or NULL */
-    bool ended;
+    bool ended;          /* once, until WAIT_INIT is put there again */
     enum status result;
 };
 #define WAIT_INIT ((struct wait){0})
@@ -32,7 +47,7 @@ MUST_CHECK enum status wait_for(struct wait *w, uint64_t deadline);
 void wait_end(struct wait *w, enum status result);
 
 void fiber_sleep_until(uint64_t when);
-/* Lets everything else that is ready run, then goes on. For long work: every few hundred rows. */
+/* Both do nothing off a fiber. Lets everything else that is ready run, then goes on. For long work: every few hundred rows. */
 void fiber_yield(void);
 /* Yields when this fiber has run for more than a millisecond. Cheap; call it in inner loops. */
 void fiber_yield_if_long(void);
@@ -42,5 +57,6 @@ struct fiber_stats {
     uint64_t longest;                          /* ns */
     size_t deepest;                            /* bytes of stack, in builds that paint it; else 0 */
 };
+/* Of the calling thread's fibers, as is the limit. */
 void fiber_stats(struct fiber_stats *stats);
 void fiber_set_limit(size_t most); /* default 4096 */
