@@ -87,6 +87,13 @@ MUST_CHECK enum status channel_new(struct loop *loop, int fd, enum role role, ui
                                    const struct ipc_route *routes, void (*closed)(struct channel *ch),
                                    struct channel **ch);
 void channel_free(struct channel *ch); /* every call in it answers ST_CLOSED */
-/* Arenas; the channel owns the mapping from here on. */
-void channel_set_in(struct channel *ch, struct shm *shm);
-void channel_set_out(struct channel *ch, struct shm *shm);
+/* Arenas, moved in: the channel unmaps what it had and what it gets. `in` holds the other end's
+ * bodies, `replies` its big replies, `out` is ours for big replies to it. */
+void channel_set_in(struct channel *ch, struct shm shm);
+void channel_set_replies(struct channel *ch, struct shm shm);
+void channel_set_out(struct channel *ch, struct shm shm);
+
+struct channel_stats {
+    uint64_t datagrams_in, datagrams_out, frames_in, frames_out, broken; /* broken: contract breaches seen */
+};
+void channel_stats(struct channel_stats *stats); /* of all channels of this process */
