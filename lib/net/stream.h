@@ -9,6 +9,7 @@
 
 #define STREAM_INPUT (16u * 1024u)   /* input buffer, lent from a pool */
 #define STREAM_OUTPUT (64u * 1024u)  /* output gathered before the writer must wait */
+#define STREAM_GATHER (16u * 1024u)  /* more than this is written at once, without a copy */
 
 struct stream {
     struct loop *loop;
@@ -22,20 +23,27 @@ struct stream {
     bool broken;    /* reset, or a write failed: every call answers ST_CLOSED */
     bool cancelled; /* stream_cancel: every wait answers ST_CANCELLED */
     struct wait *reading, *writing;
+    /* stream.c's: what the edge-triggered watch told; the kernel may hold more to read; the peer's
+     * end or an error is to be read; the kernel takes no more output */
+    bool readable, hup, blocked;
+    struct deferred flush;
     /* stream_serve */
     bool (*serve)(void *arg);
     void *arg;
     struct timer idle;
+    uint64_t idle_deadline;
     void (*idled)(void *arg);
+    bool serving; /* a fiber runs serve or idled, or the session has none (no stream_serve) */
     uint64_t bytes_in, bytes_out;
 };
 
-/* fd is non-blocking from here on and belongs to the stream. */
+/* fd is a stream socket, belongs to the stream, and is never blocked on (its flags are not changed). */
 void stream_init(struct stream *s, struct loop *loop, int fd);
 /* Bytes that were read elsewhere and come before what the descriptor still holds
  * (at most STREAM_INPUT; ST_LIMIT). */
 MUST_CHECK enum status stream_preload(struct stream *s, struct slice bytes);
-/* Ends the watching, frees buffers, closes the descriptor (unless taken with stream_detach). */
+/* Writes what can be written without waiting, ends the watching, frees buffers, closes the
+ * descriptor (unless taken with stream_detach). Nobody may be waiting in the stream. */
 void stream_close(struct stream *s);
 /* Gives the descriptor away: out is empty (ST_STATE if not). *fd is the caller's. */
 MUST_CHECK enum status stream_detach(struct stream *s, int *fd);
@@ -43,10 +51,18 @@ MUST_CHECK enum status stream_detach(struct stream *s, int *fd);
 /* The life of a session: when bytes are there (or the end), serve(arg) runs on a fiber. It
  * handles what is there and returns true to idle again, false when the session is over and
  * `s` must not be touched any more (it closed it). At `idle_deadline` idled(arg) is called
- * instead, also on a fiber; the session ends there. Unread input after `true` is served at once. */
+ * instead, also on a fiber; the session ends there. Unread input after `true` is served at once if
+ * serve took something, else with the next bytes. From within serve it may be called again. */
 void stream_serve(struct stream *s, bool (*serve)(void *arg), void (*idled)(void *arg), void *arg,
                   uint64_t idle_deadline);
-/* Wakes whoever waits in the stream with ST_CANCELLED; an idling session gets idled(arg). */
+/* Moves the idle deadline; cheap, once a command. */
+static inline void
+stream_idle_until(struct stream *s, uint64_t idle_deadline)
+{
+    s->idle_deadline = idle_deadline;
+}
+/* Wakes whoever waits in the stream with ST_CANCELLED; an idling session gets idled(arg), one that
+ * serves gets it when serve returns true. `cancelled` tells idled which it was. */
 void stream_cancel(struct stream *s);
 
 static inline struct slice
@@ -63,6 +79,8 @@ MUST_CHECK enum status stream_more(struct stream *s, uint64_t deadline);
 MUST_CHECK enum status stream_line(struct stream *s, size_t most, uint64_t deadline, struct slice *line);
 /* Some bytes, 1..most, as soon as there are any; eaten. Good until the next call that reads. */
 MUST_CHECK enum status stream_some(struct stream *s, size_t most, uint64_t deadline, struct slice *bytes);
+/* The same into the caller's memory, without a copy of what is not yet read: for bodies. */
+MUST_CHECK enum status stream_into(struct stream *s, void *to, size_t most, uint64_t deadline, size_t *got);
 void stream_eat(struct stream *s, size_t n);
 /* No byte pending, in the buffer or in the kernel's: for "must be the last of its group". */
 bool stream_quiet(struct stream *s);

@@ -37,7 +37,7 @@ struct transfer_t jump_fcontext(void *to, void *data);
 #define PAGE 4096u
 #define POOL_KEEP 256u    /* free stacks kept; a page fault costs more than everything here */
 #define HOT (3 * PAGE)    /* what nearly every fiber touches: faulted in by one call */
-#define PAINT_BYTE 0xa5
+#define PAINT_WORD 0xa55a5aa5a55a5aa5u
 
 /* Lies at the top of its own stack, in the page that is touched anyway. */
 struct fiber {
@@ -81,24 +81,38 @@ stack_size(void)
 }
 
 #if PAINT
+/* Stacks are painted once, when they are made: only the deepest mark of all counts. */
 UNCHECKED static void
 paint(struct fiber *f)
 {
-    volatile uint8_t *p = stack_bottom(f);
+    volatile uint64_t *p = (uint64_t *)(void *)stack_bottom(f);
 
-    for (size_t i = 0; i < FIBER_STACK - sizeof *f; i++)
-        p[i] = PAINT_BYTE;
+    for (size_t i = 0; i < stack_size() / sizeof *p; i++)
+        p[i] = PAINT_WORD;
 }
 
-UNCHECKED static size_t
-depth(struct fiber *f)
+UNCHECKED static void
+measure(struct fiber *f)
 {
-    const volatile uint8_t *p = stack_bottom(f);
+    const volatile uint64_t *p = (uint64_t *)(void *)stack_bottom(f);
     size_t i = 0;
 
-    while (i < FIBER_STACK - sizeof *f && p[i] == PAINT_BYTE)
+    while (i < stack_size() / sizeof *p && p[i] == PAINT_WORD)
         i++;
-    return FIBER_STACK - sizeof *f - i;
+    if (stack_size() - i * sizeof *p > mine.stats.deepest)
+        mine.stats.deepest = stack_size() - i * sizeof *p;
+}
+#else
+static void
+paint(struct fiber *f)
+{
+    (void)f;
+}
+
+static void
+measure(struct fiber *f)
+{
+    (void)f;
 }
 #endif
 
@@ -120,6 +134,7 @@ stack_map(void)
 #endif
     f = (struct fiber *)(void *)(p + PAGE + FIBER_STACK - sizeof *f);
     f->valgrind = (unsigned)VALGRIND_STACK_REGISTER(p + PAGE, p + PAGE + FIBER_STACK);
+    paint(f);
     return f;
 }
 
@@ -143,13 +158,8 @@ stack_put(struct fiber *f)
 #if FIBER_ASAN /* the last frames were left by a jump and never unpoisoned */
     __asan_unpoison_memory_region(stack_bottom(f), FIBER_STACK - sizeof *f);
 #endif
-#if PAINT
-    size_t deep = depth(f);
-
-    if (deep > mine.stats.deepest)
-        mine.stats.deepest = deep;
-#endif
     if (mine.free_n >= POOL_KEEP) {
+        measure(f);
         VALGRIND_STACK_DEREGISTER(f->valgrind);
         (void)munmap(stack_bottom(f) - PAGE, PAGE + FIBER_STACK);
         return;
@@ -160,7 +170,7 @@ stack_put(struct fiber *f)
 }
 
 static void
-count_run(struct fiber *f, uint64_t ran)
+count_run(uint64_t ran)
 {
     if (ran > mine.stats.longest)
         mine.stats.longest = ran;
@@ -168,7 +178,6 @@ count_run(struct fiber *f, uint64_t ran)
         return;
     mine.stats.overruns++;
     log_at(LOG_LEVEL_WARNING, "a fiber ran %llu us without waiting", (unsigned long long)(ran / 1000));
-    (void)f;
 }
 
 /* Runs f until it waits or ends. Called on the loop's stack, or by a fiber that spawns another. */
@@ -194,7 +203,7 @@ resume(struct fiber *f)
     mine.current = outer;
     now = clock_mono();
     ran = now - f->since;
-    count_run(f, ran);
+    count_run(ran);
     if (outer != NULL)
         outer->since += ran; /* the inner one's time is not the outer one's */
     if (f->done) {
@@ -265,9 +274,6 @@ fiber_spawn(struct loop *loop, void (*fn)(void *arg), void *arg)
     *f = (struct fiber){.loop = loop, .fn = fn, .arg = arg, .valgrind = id};
     f->deadline.fire = on_deadline;
     f->again.run = on_again;
-#if PAINT
-    paint(f);
-#endif
     f->ctx = make_fcontext(stack_bottom(f) + stack_size(), stack_size(), first_frame);
     mine.stats.started++;
     if (++mine.stats.running > mine.stats.most)
@@ -347,6 +353,8 @@ fiber_yield_if_long(void)
 void
 fiber_stats(struct fiber_stats *stats)
 {
+    for (struct fiber *f = mine.free; f != NULL; f = f->next_free)
+        measure(f);
     *stats = mine.stats;
 }
 

@@ -36,6 +36,7 @@ run_for(uint64_t ms)
 
     loop_timer(loop, &stop, clock_mono() + MSEC(ms));
     assert_int_equal(loop_run(loop, NULL), ST_OK);
+    loop_timer_stop(loop, &stop); /* when something else stopped the loop */
 }
 
 static struct wait w1;
