@@ -44,7 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (smtp_command_split(slice_from(data + 1, n - 1), &verb, &args) != ST_OK)
         return 0;
     assert(verb.n > 0 && verb.n + args.n <= n - 1);
-    (void)smtp_helo_parse(args, &name);
+    if (smtp_helo_parse(args, &name) == ST_OK)
+        assert(name.n > 0 && name.n <= SMTP_DOMAIN_MAX);
     st = smtp_mail_parse(args, offered, &mail, &err);
     check_words(st, &err);
     if (st == ST_OK) {
