@@ -1,0 +1,25 @@
+/*
+ * What the SASL mechanisms share: base64, the words that may be names, hashes. Pure
+ * functions over borrowed bytes; every byte comes from before the password is known to be right.
+ */
+#pragma once
+#include "base/buf.h"
+
+#define SASL_NAME_MAX 255u      /* octets of an authentication or authorization identity */
+#define SASL_PASSWORD_MAX 1024u /* octets */
+#define SASL_MESSAGE_MAX 4096u  /* octets of any message of a client, decoded */
+#define SASL_HASH 32u           /* SHA-256 */
+
+/* RFC 4648 4: padded, no line ends. */
+void sasl_base64_put(struct buf *b, struct slice bytes);
+/* Strict: the padding must be there, the unused bits zero, nothing else between. Appends to *out, which is
+ * unchanged on failure: ST_SYNTAX, or ST_LIMIT when it does not fit. */
+MUST_CHECK enum status sasl_base64_get(struct slice text, struct buf *out);
+
+/* A user's name: 1 to SASL_NAME_MAX octets of UTF-8 without controls. */
+bool sasl_name_ok(struct slice name);
+/* 1 to SASL_PASSWORD_MAX octets of UTF-8 without NUL. */
+bool sasl_password_ok(struct slice password);
+
+/* False only when OpenSSL fails (no memory). */
+MUST_CHECK bool sasl_hmac(struct slice key, struct slice text, uint8_t out[SASL_HASH]);

@@ -1,0 +1,263 @@
+#include "sasl/sasl.h"
+
+#include "base/test.h"
+#include "sasl/plain.h"
+#include "sasl/scram.h"
+
+TEST(base64)
+{
+    static const struct {
+        const char *text;
+        enum status want;
+        const char *bytes;
+    } cases[] = {
+        {"", ST_OK, ""},            {"Zg==", ST_OK, "f"},        {"Zm8=", ST_OK, "fo"},   {"Zm9v", ST_OK, "foo"},
+        {"Zm9vYg==", ST_OK, "foob"}, {"Zm9vYmE=", ST_OK, "fooba"}, {"Zm9vYmFy", ST_OK, "foobar"}, /* RFC 4648 10 */
+        {"Zh==", ST_SYNTAX, ""},    {"Zm9=", ST_SYNTAX, ""},     {"Zg=", ST_SYNTAX, ""},  {"Zg", ST_SYNTAX, ""},
+        {"Z===", ST_SYNTAX, ""},    {"====", ST_SYNTAX, ""},     {"Zg==Zg==", ST_SYNTAX, ""}, {"Zm 9", ST_SYNTAX, ""},
+        {"Zm9v\r\n==", ST_SYNTAX, ""}, {"Zm9vYmFyZm9v", ST_LIMIT, ""}, {"=", ST_SYNTAX, ""},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_INIT(6);
+        AUTO_BUF again = BUF_INIT(100);
+
+        CHECK_INT(i, sasl_base64_get(slice_of(cases[i].text), &out), cases[i].want);
+        CHECK_SLICE(i, buf_slice(&out), cases[i].bytes);
+        if (cases[i].want != ST_OK)
+            continue;
+        sasl_base64_put(&again, buf_slice(&out));
+        CHECK_SLICE(i, buf_slice(&again), cases[i].text);
+    }
+}
+
+#define P(s) s, sizeof(s) - 1
+TEST(plain)
+{
+    static const struct {
+        const char *in;
+        size_t n;
+        enum status want;
+        const char *authzid, *authcid, *password;
+    } cases[] = {
+        {P("\0tim\0tanstaaftanstaaf"), ST_OK, "", "tim", "tanstaaftanstaaf"}, /* RFC 4616 4 */
+        {P("Ursel\0Kurt\0xipj3plmq"), ST_OK, "Ursel", "Kurt", "xipj3plmq"},
+        {P("\0a@b.example\0p\xc3\xa1ss word"), ST_OK, "", "a@b.example", "p\xc3\xa1ss word"},
+        {P("\0a\0p\0"), ST_SYNTAX, "", "", ""},
+        {P("\0a\0"), ST_SYNTAX, "", "", ""},
+        {P("\0\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a"), ST_SYNTAX, "", "", ""},
+        {P(""), ST_SYNTAX, "", "", ""},
+        {P("a"), ST_SYNTAX, "", "", ""},
+        {P("\0a\n\0p"), ST_SYNTAX, "", "", ""},
+        {P("z\r\0a\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xff\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xc0\xaf\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xed\xa0\x80\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xc3\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xe0\x80\xaf\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xf4\x90\x80\x80\0p"), ST_SYNTAX, "", "", ""},
+        {P("\0a\xf0\x9f\x98\x80\0\xf0\x9f\x98\x80"), ST_OK, "", "a\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct sasl_plain got = {0};
+
+        CHECK_INT(i, sasl_plain_parse(slice_from(cases[i].in, cases[i].n), &got), cases[i].want);
+        CHECK_SLICE(i, got.authzid, cases[i].authzid);
+        CHECK_SLICE(i, got.authcid, cases[i].authcid);
+        CHECK_SLICE(i, got.password, cases[i].password);
+    }
+}
+
+TEST(login)
+{
+    struct sasl_login l = {0};
+    struct slice challenge = {0}, password = {0};
+
+    CHECK_INT(0, sasl_login_step(&l, false, SLICE(""), &challenge, &password), ST_MORE);
+    CHECK_SLICE(0, challenge, "Username:");
+    CHECK_INT(1, sasl_login_step(&l, true, SLICE("tim"), &challenge, &password), ST_MORE);
+    CHECK_SLICE(1, challenge, "Password:");
+    CHECK_INT(2, sasl_login_step(&l, true, SLICE("secret"), &challenge, &password), ST_OK);
+    CHECK_SLICE(2, password, "secret");
+    CHECK_SLICE(2, slice_from(l.user, l.user_n), "tim");
+    CHECK_INT(3, sasl_login_step(&l, true, SLICE("secret"), &challenge, &password), ST_STATE);
+
+    l = (struct sasl_login){0};
+    CHECK_INT(4, sasl_login_step(&l, true, SLICE("tim"), &challenge, &password), ST_MORE);
+    CHECK_SLICE(4, challenge, "Password:");
+    CHECK_INT(5, sasl_login_step(&l, true, SLICE(""), &challenge, &password), ST_SYNTAX);
+    CHECK_INT(6, sasl_login_step(&l, true, SLICE("secret"), &challenge, &password), ST_STATE);
+
+    l = (struct sasl_login){0};
+    CHECK_INT(7, sasl_login_step(&l, true, SLICE("t\nm"), &challenge, &password), ST_SYNTAX);
+}
+
+#define CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
+static const uint8_t rfc_salt[SCRAM_SALT] = {0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e,
+                                             0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81};
+
+/* RFC 7677 3. The server's nonce there is not base64, so the state is put where scram_begin would leave it. */
+TEST(scram_rfc)
+{
+    AUTO_BUF out = BUF_INIT(1000);
+    struct scram_verifier v;
+    struct scram s = {0};
+
+    CHECK(0, scram_make(SLICE("pencil"), rfc_salt, 4096, &v));
+    CHECK_INT(0, scram_first(&s, SLICE("n,,n=user,r=" CLIENT_NONCE)), ST_MORE);
+    CHECK_SLICE(0, slice_from(s.name, s.name_n), "user");
+    CHECK_INT(0, scram_begin(&s, SLICE("x"), &v, true, &out), ST_MORE);
+    CHECK_SLICE(0, buf_slice(&out), "r=" CLIENT_NONCE "eA==,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+    buf_clear(&s.auth);
+    buf_puts(&s.auth, "n=user,r=" CLIENT_NONCE ",r=" CLIENT_NONCE
+                      "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+    buf_clear(&s.nonce);
+    buf_puts(&s.nonce, CLIENT_NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+    buf_clear(&out);
+    CHECK_INT(0,
+              scram_final(&s,
+                          SLICE("c=biws,r=" CLIENT_NONCE
+                                "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
+                          &out),
+              ST_OK);
+    CHECK_SLICE(0, buf_slice(&out), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    CHECK_INT(1, scram_final(&s, SLICE("c=biws"), &out), ST_STATE);
+    scram_done(&s);
+}
+
+TEST(scram_first)
+{
+    static const struct {
+        const char *in;
+        enum status want;
+        const char *name, *authzid;
+    } cases[] = {
+        {"n,,n=user,r=abc", ST_MORE, "user", ""},
+        {"y,,n=user,r=abc", ST_MORE, "user", ""},
+        {"n,a=ot=2Cher=3D,n=u=3Ds=2Cer,r=abc", ST_MORE, "u=s,er", "ot,her="},
+        {"n,,n=user,r=abc,x=later,y=more", ST_MORE, "user", ""},
+        {"p=tls-exporter,,n=user,r=abc", ST_UNSUPPORTED, NULL, NULL},
+        {"n,,m=must,n=user,r=abc", ST_UNSUPPORTED, NULL, NULL},
+        {"n,,n=us=er,r=abc", ST_SYNTAX, NULL, NULL},
+        {"n,,n=us=2cer,r=abc", ST_SYNTAX, NULL, NULL},
+        {"n,,n=,r=abc", ST_SYNTAX, NULL, NULL},
+        {"n,a=,n=user,r=abc", ST_SYNTAX, NULL, NULL},
+        {"n,,n=user,r=", ST_SYNTAX, NULL, NULL},
+        {"n,,n=user,r=a c", ST_SYNTAX, NULL, NULL},
+        {"n,,n=user,r=abc,", ST_SYNTAX, NULL, NULL},
+        {"n,,n=user", ST_SYNTAX, NULL, NULL},
+        {"n,n=user,r=abc", ST_SYNTAX, NULL, NULL},
+        {"x,,n=user,r=abc", ST_SYNTAX, NULL, NULL},
+        {"", ST_SYNTAX, NULL, NULL},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct scram s = {0};
+
+        CHECK_INT(i, scram_first(&s, slice_of(cases[i].in)), cases[i].want);
+        if (cases[i].want == ST_MORE) {
+            CHECK_SLICE(i, slice_from(s.name, s.name_n), cases[i].name);
+            CHECK_SLICE(i, slice_from(s.authzid, s.authzid_n), cases[i].authzid);
+        } else {
+            CHECK_INT(i, s.state, SCRAM_OVER);
+        }
+        scram_done(&s);
+    }
+}
+
+/* The client's side: its final message for a password (RFC 5802 3). */
+static void
+client_final(struct buf *out, const char *password, const char *first_bare, struct slice server_first, const char *c,
+             const char *extension, struct scram_verifier *v)
+{
+    AUTO_BUF auth = BUF_INIT(2000);
+    AUTO_BUF bare = BUF_INIT(1000);
+    struct slice at = slice_skip(server_first, 2);
+    struct slice nonce = take_until(&at, ',');
+    uint8_t salted[32], key[32], signature[32];
+
+    buf_printf(&bare, "c=%s,r=%.*s%s", c, (int)nonce.n, (const char *)nonce.p, extension);
+    buf_puts(&auth, first_bare);
+    buf_putc(&auth, ',');
+    buf_put(&auth, server_first);
+    buf_putc(&auth, ',');
+    buf_put(&auth, buf_slice(&bare));
+    CHECK(0, scram_make(slice_of(password), rfc_salt, 4096, v));
+    /* SaltedPassword again, for the client's key, by HMAC alone: PBKDF2 with one block. */
+    uint8_t u[32], block[SCRAM_SALT + 4] = {0};
+    memcpy(block, rfc_salt, SCRAM_SALT);
+    block[SCRAM_SALT + 3] = 1;
+    CHECK(0, sasl_hmac(slice_of(password), slice_from(block, sizeof block), u));
+    memcpy(salted, u, 32);
+    for (int i = 1; i < 4096; i++) {
+        CHECK(0, sasl_hmac(slice_of(password), slice_from(u, 32), u));
+        for (int k = 0; k < 32; k++)
+            salted[k] ^= u[k];
+    }
+    CHECK(0, sasl_hmac(slice_from(salted, 32), SLICE("Client Key"), key));
+    CHECK(0, sasl_hmac(slice_from(v->stored_key, 32), buf_slice(&auth), signature));
+    for (int k = 0; k < 32; k++)
+        key[k] ^= signature[k];
+    buf_put(out, buf_slice(&bare));
+    buf_puts(out, ",p=");
+    sasl_base64_put(out, slice_from(key, 32));
+}
+
+TEST(scram_final)
+{
+    static const struct {
+        const char *password, *c, *extension;
+        bool known;
+        int harm; /* byte of the message to change from the end, 0 none */
+        enum status want;
+    } cases[] = {
+        {"pencil", "biws", "", true, 0, ST_OK},
+        {"pencil", "biws", ",x=1", true, 0, ST_OK},
+        {"pencil", "biws", "", false, 0, ST_DENIED}, /* even the right proof for what is not known */
+        {"pencils", "biws", "", true, 0, ST_DENIED},
+        {"pencil", "eSws", "", true, 0, ST_DENIED}, /* y,, though n,, was said */
+        {"pencil", "biws", ",m=1", true, 0, ST_UNSUPPORTED},
+        {"pencil", "biw", "", true, 0, ST_SYNTAX},
+        {"pencil", "biws", "", true, 5, ST_DENIED},
+        {"pencil", "biws", "x", true, 0, ST_DENIED}, /* another nonce */
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF first = BUF_INIT(1000);
+        AUTO_BUF message = BUF_INIT(1000);
+        AUTO_BUF out = BUF_INIT(1000);
+        struct scram_verifier real, v;
+        struct scram s = {0};
+
+        CHECK(i, scram_make(SLICE("pencil"), rfc_salt, 4096, &real));
+        CHECK_INT(i, scram_first(&s, SLICE("n,,n=user,r=abc")), ST_MORE);
+        CHECK_INT(i, scram_begin(&s, SLICE("0123456789abcdef01"), &real, cases[i].known, &first), ST_MORE);
+        client_final(&message, cases[i].password, "n=user,r=abc", buf_slice(&first), cases[i].c, cases[i].extension, &v);
+        if (cases[i].harm > 0) {
+            uint8_t *p = message.p + message.n - cases[i].harm;
+            *p = *p == 'A' ? 'B' : 'A';
+        }
+        CHECK_INT(i, scram_final(&s, buf_slice(&message), &out), cases[i].want);
+        if (cases[i].want == ST_DENIED)
+            CHECK_SLICE(i, buf_slice(&out), "e=invalid-proof");
+        if (cases[i].want == ST_SYNTAX)
+            CHECK_SLICE(i, buf_slice(&out), "");
+        scram_done(&s);
+    }
+}
+
+TEST(scram_fake)
+{
+    struct scram_verifier a, b, c, d;
+
+    CHECK(0, scram_fake(SLICE("key"), SLICE("nobody"), &a) && scram_fake(SLICE("key"), SLICE("nobody"), &b));
+    CHECK(0, scram_fake(SLICE("key"), SLICE("other"), &c) && scram_fake(SLICE("kez"), SLICE("nobody"), &d));
+    CHECK(1, memcmp(&a, &b, sizeof a) == 0);
+    CHECK(2, memcmp(a.salt, c.salt, SCRAM_SALT) != 0);
+    CHECK(3, memcmp(a.salt, d.salt, SCRAM_SALT) != 0);
+    CHECK_INT(4, a.iterations, SCRAM_ITERATIONS);
+}
+
+TEST_MAIN(base64, plain, login, scram_rfc, scram_first, scram_final, scram_fake)

@@ -1,0 +1,269 @@
+#include "sasl/scram.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+bool
+scram_make(struct slice password, const uint8_t salt[SCRAM_SALT], uint32_t iterations, struct scram_verifier *v)
+{
+    struct scram_verifier got = {.iterations = iterations};
+    uint8_t salted[SASL_HASH], client_key[SASL_HASH];
+    bool ok = password.n <= SASL_PASSWORD_MAX && iterations > 0 && iterations <= SCRAM_ITERATIONS_MAX;
+
+    memcpy(got.salt, salt, SCRAM_SALT);
+    ok = ok && PKCS5_PBKDF2_HMAC((const char *)password.p, (int)password.n, salt, SCRAM_SALT, (int)iterations, EVP_sha256(),
+                                 SASL_HASH, salted) == 1;
+    ok = ok && sasl_hmac(slice_from(salted, SASL_HASH), SLICE("Client Key"), client_key);
+    ok = ok && sasl_hmac(slice_from(salted, SASL_HASH), SLICE("Server Key"), got.server_key);
+    ok = ok && SHA256(client_key, SASL_HASH, got.stored_key) != NULL;
+    OPENSSL_cleanse(salted, sizeof salted);
+    OPENSSL_cleanse(client_key, sizeof client_key);
+    if (ok)
+        *v = got;
+    return ok;
+}
+
+/* HMAC(key, use || name). */
+static bool
+derive(struct slice key, const char *use, struct slice name, uint8_t out[SASL_HASH])
+{
+    AUTO_BUF text = BUF_INIT(SASL_NAME_MAX + 32);
+
+    buf_puts(&text, use);
+    buf_put(&text, name);
+    return buf_ok(&text) && sasl_hmac(key, buf_slice(&text), out);
+}
+
+bool
+scram_fake(struct slice key, struct slice name, struct scram_verifier *v)
+{
+    struct scram_verifier got = {.iterations = SCRAM_ITERATIONS};
+    uint8_t salt[SASL_HASH];
+
+    if (!derive(key, "scram salt ", name, salt) || !derive(key, "scram stored ", name, got.stored_key) ||
+        !derive(key, "scram server ", name, got.server_key))
+        return false;
+    memcpy(got.salt, salt, SCRAM_SALT);
+    *v = got;
+    return true;
+}
+
+void
+scram_done(struct scram *s)
+{
+    buf_done(&s->gs2);
+    buf_done(&s->nonce);
+    buf_done(&s->auth);
+    OPENSSL_cleanse(&s->v, sizeof s->v);
+    s->state = SCRAM_OVER;
+}
+
+/* RFC 5802 7 saslname: "=2C" is a comma, "=3D" an equals sign, no other "=". */
+static bool
+unescape(struct slice in, uint8_t out[SASL_NAME_MAX], uint8_t *out_n)
+{
+    size_t n = 0;
+
+    while (in.n > 0) {
+        uint8_t c = in.p[0];
+
+        if (n == SASL_NAME_MAX)
+            return false;
+        if (take_literal(&in, SLICE("=2C")))
+            out[n++] = ',';
+        else if (take_literal(&in, SLICE("=3D")))
+            out[n++] = '=';
+        else if (c == '=')
+            return false;
+        else {
+            out[n++] = c;
+            in = slice_skip(in, 1);
+        }
+    }
+    *out_n = (uint8_t)n;
+    return sasl_name_ok(slice_from(out, n));
+}
+
+/* RFC 5802 7 gs2-header: cbind-flag "," [ "a=" saslname ] "," */
+static enum status
+take_gs2(struct scram *s, struct slice *in)
+{
+    struct slice at = *in;
+
+    if (take_literal(&at, SLICE("p=")))
+        return ST_UNSUPPORTED; /* 6: binding is not offered, so it must not be asked for */
+    /* "y": it would bind but believes that we cannot, and it is right */
+    if (!take_literal(&at, SLICE("n,")) && !take_literal(&at, SLICE("y,")))
+        return ST_SYNTAX;
+    if (take_literal(&at, SLICE("a=")) && !unescape(take_until(&at, ','), s->authzid, &s->authzid_n))
+        return ST_SYNTAX;
+    if (!take_byte(&at, ','))
+        return ST_SYNTAX;
+    buf_put(&s->gs2, slice_sub(*in, 0, in->n - at.n));
+    *in = at;
+    return ST_OK;
+}
+
+static bool
+is_nonce(uint8_t c) /* RFC 5802 7: printable, without the comma */
+{
+    return c >= 0x21 && c <= 0x7e && c != ',';
+}
+
+/* *("," attr-val): what a later version may add and this one need not understand. */
+static bool
+take_extension(struct slice *in, struct slice *value)
+{
+    struct slice at = *in;
+
+    if (!take_byte(&at, ',') || at.n < 2 || !ascii_alpha(at.p[0]) || at.p[1] != '=')
+        return false;
+    *value = take_until(&at, ',');
+    if (value->n < 3 || slice_find(*value, 0) != value->n)
+        return false;
+    *in = at;
+    return true;
+}
+
+static enum status
+parse_first(struct scram *s, struct slice message)
+{
+    struct slice at = message, nonce, value;
+    enum status st;
+
+    if (message.n > SASL_MESSAGE_MAX / 4)
+        return ST_LIMIT;
+    s->gs2.max = s->nonce.max = s->auth.max = SASL_MESSAGE_MAX;
+    st = take_gs2(s, &at);
+    if (st != ST_OK)
+        return st;
+    buf_put(&s->auth, at);
+    if (take_literal(&at, SLICE("m=")))
+        return ST_UNSUPPORTED; /* 5.1: not understood, so it must fail */
+    if (!take_literal(&at, SLICE("n=")) || !unescape(take_until(&at, ','), s->name, &s->name_n))
+        return ST_SYNTAX;
+    if (!take_literal(&at, SLICE(",r=")))
+        return ST_SYNTAX;
+    nonce = take_while(&at, is_nonce);
+    if (nonce.n == 0)
+        return ST_SYNTAX;
+    if (nonce.n > SCRAM_NONCE_MAX)
+        return ST_LIMIT;
+    buf_put(&s->nonce, nonce);
+    while (at.n > 0)
+        if (!take_extension(&at, &value))
+            return ST_SYNTAX;
+    return buf_ok(&s->gs2) && buf_ok(&s->auth) && buf_ok(&s->nonce) ? ST_OK : ST_MEMORY;
+}
+
+enum status
+scram_first(struct scram *s, struct slice message)
+{
+    enum status st = s->state == SCRAM_NEW ? parse_first(s, message) : ST_STATE;
+
+    s->state = st == ST_OK ? SCRAM_NAMED : SCRAM_OVER;
+    return st == ST_OK ? ST_MORE : st;
+}
+
+enum status
+scram_begin(struct scram *s, struct slice nonce, const struct scram_verifier *v, bool known, struct buf *out)
+{
+    size_t start = s->auth.n + 1;
+
+    if (s->state != SCRAM_NAMED || nonce.n == 0 || nonce.n > SCRAM_NONCE_MAX) {
+        s->state = SCRAM_OVER;
+        return ST_STATE;
+    }
+    s->v = *v;
+    s->known = known;
+    sasl_base64_put(&s->nonce, nonce);
+    buf_puts(&s->auth, ",r=");
+    buf_put(&s->auth, buf_slice(&s->nonce));
+    buf_puts(&s->auth, ",s=");
+    sasl_base64_put(&s->auth, slice_from(s->v.salt, SCRAM_SALT));
+    buf_puts(&s->auth, ",i=");
+    buf_put_u64(&s->auth, s->v.iterations);
+    buf_put(out, slice_skip(buf_slice(&s->auth), start));
+    if (!buf_ok(&s->auth) || !buf_ok(&s->nonce) || !buf_ok(out)) {
+        s->state = SCRAM_OVER;
+        return ST_MEMORY;
+    }
+    s->state = SCRAM_ASKED;
+    return ST_MORE;
+}
+
+/* RFC 5802 7: "c=" base64 "," "r=" nonce *("," attr-val) ",p=" base64. The proof is the last. */
+static enum status
+parse_final(struct scram *s, struct slice message, uint8_t proof[SASL_HASH])
+{
+    struct slice at = message, nonce, value = {0}, bare = message;
+    AUTO_BUF gs2 = BUF_INIT(SASL_MESSAGE_MAX);
+    AUTO_BUF p = BUF_INIT(SASL_HASH);
+
+    if (message.n > SASL_MESSAGE_MAX / 2)
+        return ST_LIMIT;
+    if (!take_literal(&at, SLICE("c=")) || sasl_base64_get(take_until(&at, ','), &gs2) != ST_OK)
+        return ST_SYNTAX;
+    if (!take_literal(&at, SLICE(",r=")))
+        return ST_SYNTAX;
+    nonce = take_while(&at, is_nonce);
+    while (at.n > 0) {
+        bare = slice_sub(message, 0, message.n - at.n);
+        if (!take_extension(&at, &value))
+            return ST_SYNTAX;
+        if (value.p[0] == 'm')
+            return ST_UNSUPPORTED;
+        if (value.p[0] == 'p')
+            break;
+    }
+    if (at.n > 0 || !take_literal(&value, SLICE("p=")) || sasl_base64_get(value, &p) != ST_OK || p.n != SASL_HASH)
+        return ST_SYNTAX;
+    /* 6: else somebody between changed what the client said of channel binding */
+    if (!slice_eq(buf_slice(&gs2), buf_slice(&s->gs2)) || !slice_eq(nonce, buf_slice(&s->nonce)))
+        return ST_DENIED;
+    buf_putc(&s->auth, ',');
+    buf_put(&s->auth, bare);
+    memcpy(proof, p.p, SASL_HASH);
+    return buf_ok(&s->auth) ? ST_OK : ST_MEMORY;
+}
+
+/* RFC 5802 3: H(ClientProof XOR HMAC(StoredKey, AuthMessage)) is StoredKey. */
+static enum status
+check_proof(struct scram *s, uint8_t proof[SASL_HASH], uint8_t signature[SASL_HASH])
+{
+    uint8_t key[SASL_HASH];
+
+    if (!sasl_hmac(slice_from(s->v.stored_key, SASL_HASH), buf_slice(&s->auth), key))
+        return ST_MEMORY;
+    for (size_t i = 0; i < SASL_HASH; i++)
+        proof[i] ^= key[i];
+    if (SHA256(proof, SASL_HASH, key) == NULL)
+        return ST_MEMORY;
+    if (!sasl_hmac(slice_from(s->v.server_key, SASL_HASH), buf_slice(&s->auth), signature))
+        return ST_MEMORY;
+    bool right = slice_eq_secret(slice_from(key, SASL_HASH), slice_from(s->v.stored_key, SASL_HASH));
+
+    return (right & s->known) ? ST_OK : ST_DENIED;
+}
+
+enum status
+scram_final(struct scram *s, struct slice message, struct buf *out)
+{
+    uint8_t proof[SASL_HASH], signature[SASL_HASH];
+    enum status st = s->state == SCRAM_ASKED ? parse_final(s, message, proof) : ST_STATE;
+
+    s->state = SCRAM_OVER;
+    if (st == ST_OK)
+        st = check_proof(s, proof, signature);
+    if (st == ST_OK) {
+        buf_puts(out, "v=");
+        sasl_base64_put(out, slice_from(signature, SASL_HASH));
+        if (!buf_ok(out))
+            st = ST_MEMORY;
+    } else if (st == ST_DENIED) {
+        buf_puts(out, "e=invalid-proof"); /* also for a name that is not known */
+    }
+    OPENSSL_cleanse(proof, sizeof proof);
+    return st;
+}
