@@ -1,12 +1,38 @@
 /*
- * Known mistakes for the crash suite to catch. BUG("name") is false unless the tree is built with
- * -Dplant_bugs=true (or the file with -DPLANT_BUGS) and ESTAFETA_BUG=name is in the environment.
+ * Planted bugs: known mistakes that the crash suite must catch, one at a time, by
+ * name in ESTAFETA_BUG. Only in builds with -Dplant_bugs=true; else BUG() is false
+ * and the compiler removes it.
  */
 #pragma once
+#include <stdbool.h>
+
+#define BUGS(B)                                                                     \
+    B(no_flush, "a batch is acknowledged without a flush")                          \
+    B(no_epoch_at_start, "a start goes on in the epoch of the crash")               \
+    B(no_epoch_after_failure, "after a failed flush the same segment is used on")   \
+    B(flush_retried, "a failed flush is tried again and believed")                  \
+    B(unseeded_checksum, "checksums do not depend on the segment")                  \
+    B(epoch_unchecked, "what an old epoch holds beyond the new one is accepted")    \
+    B(header_unflushed, "a segment's header is not flushed before its first batch") \
+    B(names_unflushed, "a new segment's name is not flushed")                       \
+    B(half_batch, "the good records of a torn batch are accepted")                  \
+    B(tail_unchecked, "record checksums are not compared")                          \
+    B(damage_is_tail, "a bad record before a good batch is taken for the end")      \
+    B(side_unflushed, "a side segment is sealed without a flush")                   \
+    B(sweep_all, "side segments that a record adopted are swept too")               \
+    B(lsn_repeats, "numbers go back after a restart")                               \
+    B(side_names_unflushed, "a sealed side segment's name is not flushed")
+
 #ifdef PLANT_BUGS
-#include <stdlib.h>
-#include <string.h>
-#define BUG(name) (getenv("ESTAFETA_BUG") != NULL && strcmp(getenv("ESTAFETA_BUG"), name) == 0)
+enum bug {
+#define BUG_ENUM(name, text) BUG_##name,
+    BUGS(BUG_ENUM)
+#undef BUG_ENUM
+        BUG_COUNT
+};
+extern int bug_planted; /* enum bug, or -1 */
+void bug_plant(const char *name); /* unknown or NULL: none */
+#define BUG(name) (bug_planted == BUG_##name)
 #else
-#define BUG(name) 0
+#define BUG(name) false
 #endif

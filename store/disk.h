@@ -1,27 +1,26 @@
 /*
- * What the log asks of the system, as a table, so that tests can record, delay, fail and forget. All
- * names are within one directory. Return values and errno as those of the system calls.
+ * The few things that the log asks of a disk, as a table, so that tests can put a
+ * disk there that forgets what was not flushed, refuses, or waits. All names are
+ * relative to the folder of the log. -1 and errno on failure, as the system does.
  */
 #pragma once
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct disk {
-    void *arg; /* the implementation's */
-    int (*open_dir)(void *arg, const char *path);
-    int (*open)(void *arg, int dir, const char *name, int flags); /* O_RDWR, O_CREAT, O_EXCL */
-    void (*close)(void *arg, int fd);
-    ssize_t (*pread)(void *arg, int fd, void *out, size_t n, uint64_t at);
-    ssize_t (*pwrite)(void *arg, int fd, const void *in, size_t n, uint64_t at);
-    int (*flush)(void *arg, int fd);     /* fdatasync */
-    int (*flush_dir)(void *arg, int fd); /* fsync */
-    int (*unlink)(void *arg, int dir, const char *name);
-    int (*lock)(void *arg, int fd); /* exclusive, fails at once */
-    int64_t (*size)(void *arg, int fd);
-    int64_t (*space)(void *arg, int dir); /* bytes free */
-    /* Calls fn for each name; stops at its first non-zero and returns it. */
-    int (*list)(void *arg, int dir, int (*fn)(void *fn_arg, const char *name), void *fn_arg);
+    void *self;
+    int (*open)(void *self, const char *name, bool create); /* create: must not exist yet */
+    int (*close)(void *self, int fd);
+    ssize_t (*pread)(void *self, int fd, void *to, size_t n, uint64_t at);
+    ssize_t (*pwrite)(void *self, int fd, const void *from, size_t n, uint64_t at);
+    int64_t (*size)(void *self, int fd);
+    int (*sync)(void *self, int fd);  /* data, and what is needed to read it back */
+    int (*sync_names)(void *self);    /* names made and removed so far */
+    int (*remove)(void *self, const char *name);
+    int (*list)(void *self, void (*each)(void *arg, const char *name), void *arg);
+    int (*lock)(void *self); /* only one process may have it; EWOULDBLOCK */
 };
 
-extern const struct disk disk_system;
+/* The real one, for the folder behind dir_fd (which stays the caller's, open as long as the disk). */
+void disk_files(struct disk *disk, int dir_fd);

@@ -1,84 +1,94 @@
 /*
- * The bytes of the log's segments. Pure: no I/O, no allocation. Integers are little-endian, and
- * everything that is hashed is hashed with xxh3-64. Fuzzed by fuzz/log_segment.c and fuzz/log_record.c.
+ * The bytes of the log, version 1. Pure: encodes and decodes, opens nothing.
+ * All integers little-endian. Everything read here may be damaged or left over
+ * from an earlier life of the disk: nothing is believed before its checksum.
  *
- * Segment header, padded with zeros to a multiple of 4096:
- *    0  8 magic "ESTAFLOG"          8  4 format version        12  4 header bytes, padded
- *   16  8 checksum of all header bytes with this field zero
- *   24  4 shard                    28  2 kind (0 main, 1 side) 30  2 zero
- *   32  4 key-id                   36  4 count of the manifest
- *   40  8 number                   48  8 epoch                 56  8 first LSN
- *   64  8 seed                     72  8 number of the main segment before, or 0
- *   80  8 side: content bytes      88  8 side: checksum of the content, seeded
- *   96  8 * count: numbers of the main segments alive when it was begun
- * Behind a main header: batches. Batch header (48):
- *    0  4 magic "BTCH"              4  4 bytes of the batch with this header
- *    8  8 number                   16  8 first LSN             24  4 count of records   28  4 zero
- *   32  8 checksum, seeded, of {epoch, this header with 0 here, every record header}
- *   40  8 zero
- * Record header (48), then meta, body, zeros up to a multiple of 8:
- *    0  4 meta bytes                4  4 body bytes             8  2 type   10  2 zero   12  4 key-id
- *   16  8 LSN                      24  8 batch number          32  8 segment number
- *   40  8 checksum, seeded, of {epoch, this header with 0 here, meta, body}
+ * SEGMENT, main "seg-NUMBER" or side "side-NUMBER" (16 hex digits):
+ *   0      8  magic "ESTAFSEG"
+ *   8      4  version (1)
+ *   12     4  kind: 1 main, 2 side
+ *   16     8  shard
+ *   24     8  number: unique in the shard, ascending in the order of making
+ *   32     8  epoch
+ *   40     8  first LSN (main), 0 (side)
+ *   48     8  first batch number (main), 0 (side)
+ *   56     8  seed: random; of every checksum in this segment
+ *   64     8  size of the file, as pre-written (main), 0 (side)
+ *   72     8  key id: 0, not encrypted
+ *   80     4  n: how many main segments live, this one not counted
+ *   84     4  zero
+ *   88   8*n  their numbers, ascending: the manifest
+ *   ...       zeros
+ *   65528  8  checksum of the 65,528 bytes before, seed 0
+ * 65536 on: batches (main) or raw bytes (side), zeros behind.
+ *
+ * BATCH, at a multiple of 8:
+ *   0      4  magic "BTCH"
+ *   4      4  length of the batch, this header included, multiple of 8, at most LOG_BATCH_MAX
+ *   8      8  batch number: one more than that before
+ *   16     8  LSN of its first record
+ *   24     4  number of records, at least 1
+ *   28     4  zero
+ *   32     8  checksum of the 32 bytes before and the epoch
+ *   40        records, one behind the other, filling the batch
+ *
+ * RECORD, at a multiple of 8:
+ *   0      4  length of the record, this header included, padded with zeros to a multiple of 8
+ *   4      2  type (record.h)
+ *   6      2  zero
+ *   8      8  LSN: one more than that before
+ *   16     8  batch number
+ *   24     4  length of the metadata
+ *   28     4  key id: 0
+ *   32     8  length of the body
+ *   40     8  checksum of the 40 bytes before, the epoch, metadata and body
+ *   48        metadata, body, padding
+ *
+ * Checksums are XXH3-64 with the segment's seed, so that a message that looks
+ * like a record, or a record of another segment or epoch, is none.
  */
 #pragma once
-#include <stdbool.h>
-
 #include "base/buf.h"
 
 #define LOG_VERSION 1u
-#define LOG_HEADER_BLOCK 4096u
-#define LOG_MANIFEST_MAX 100000u
-#define LOG_BATCH_HEADER 48u
+#define LOG_HEADER 65536u
+#define LOG_BATCH_HEADER 40u
 #define LOG_RECORD_HEADER 48u
+#define LOG_BATCH_MAX (4u * 1024u * 1024u)
+#define LOG_SEGMENTS_MAX ((LOG_HEADER - 8 - 88) / 8)
+
+enum log_kind { LOG_MAIN = 1, LOG_SIDE = 2 };
 
 struct log_header {
-    uint32_t bytes, shard, key, living; /* bytes: of the header, padded */
-    bool side;
-    uint64_t number, epoch, first_lsn, seed, before, content, content_sum;
-    struct slice manifest; /* living * le64, in the decoded bytes */
+    enum log_kind kind;
+    uint64_t shard, number, epoch, first_lsn, first_batch, seed, size;
+    uint32_t n_living;
+    const uint64_t *living; /* put: n_living numbers; get: NULL, see log_header_living */
 };
 
-/* Bytes of a header with so many living segments. */
-static inline size_t
-log_header_size(size_t living)
-{
-    return (96 + 8 * living + LOG_HEADER_BLOCK - 1) / LOG_HEADER_BLOCK * LOG_HEADER_BLOCK;
-}
+/* Fills LOG_HEADER bytes. */
+void log_header_put(uint8_t *to, const struct log_header *h);
+/* ST_MORE: all zeros, never used. ST_NEWER: a later version. ST_CORRUPT: anything else. */
+MUST_CHECK enum status log_header_get(const uint8_t *from, struct log_header *h);
+uint64_t log_header_living(const uint8_t *from, uint32_t i);
 
-void log_header_put(struct buf *out, const struct log_header *header);
-/* ST_MORE: give the first *need bytes. ST_NEWER. ST_CORRUPT: not a header (all zeros, torn). */
-MUST_CHECK enum status log_header_get(struct slice in, struct log_header *header, size_t *need);
-
-/* What every checksum of a segment depends on. */
-struct log_key {
-    uint64_t seed, epoch, segment;
-};
-
-struct log_entry { /* one record */
-    uint16_t type;
-    uint32_t key;
-    uint64_t lsn, batch;
-    struct slice meta, body;
-    size_t bytes; /* all of it, padding too */
-};
-
-static inline size_t
-log_entry_size(size_t meta, size_t body)
-{
-    return (LOG_RECORD_HEADER + meta + body + 7) / 8 * 8;
-}
-
-void log_entry_put(struct buf *out, const struct log_key *key, const struct log_entry *entry, const struct slice *body,
-                   size_t n);
-MUST_CHECK enum status log_entry_get(struct slice in, const struct log_key *key, struct log_entry *entry);
-
-struct log_batch_head {
-    uint32_t bytes, count;
+struct log_batch_header {
+    uint32_t length, records;
     uint64_t number, first_lsn;
 };
+void log_batch_header_put(uint8_t *to, const struct log_batch_header *h, uint64_t seed, uint64_t epoch);
+/* in: from the batch's first byte on. ST_CORRUPT when it is none. */
+MUST_CHECK enum status log_batch_header_get(struct slice in, uint64_t seed, uint64_t epoch,
+                                            struct log_batch_header *h);
 
-/* Overwrites the LOG_BATCH_HEADER bytes at the front of a finished batch. */
-void log_batch_head_put(uint8_t *batch, const struct log_key *key, const struct log_batch_head *head);
-/* ST_OK only for a whole batch with every record in it good; nothing of another is of use. */
-MUST_CHECK enum status log_batch_get(struct slice in, const struct log_key *key, struct log_batch_head *head);
+struct log_record {
+    uint16_t type;
+    uint64_t lsn, batch;
+    struct slice meta, body; /* point into the input */
+    uint32_t length;         /* of the whole record */
+};
+/* Length of a record with padding; 0 when it cannot be written (larger than a batch). */
+size_t log_record_length(size_t meta, size_t body);
+/* Fills in the 48 bytes before `meta`, which with the body and zeroed padding is already there. */
+void log_record_seal(uint8_t *at, const struct log_record *r, uint64_t seed, uint64_t epoch);
+MUST_CHECK enum status log_record_get(struct slice in, uint64_t seed, uint64_t epoch, struct log_record *r);

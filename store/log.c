@@ -1,0 +1,1066 @@
+#include "store/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include "store/bugs.h"
+
+#define SEGMENT_SIZE (64u * 1024u * 1024u)
+#define NAME_MAX_LOG 32
+#define ZEROS (1024u * 1024u)
+
+struct segment {
+    uint64_t number, epoch, first_lsn, first_batch, seed, size;
+    uint64_t used; /* main: where the next batch would go */
+    enum log_kind kind;
+    int fd;
+    bool unused; /* its header was never durable */
+};
+
+struct log {
+    struct disk disk;
+    struct log_settings settings;
+    pthread_rwlock_t lock; /* the segments array and what it points to */
+    struct segment **segments; /* each of its own, so that a pointer outlives the array */
+    size_t n, cap;
+    pthread_mutex_t making; /* next_number and spare */
+    uint64_t next_number;
+    struct segment spare; /* fd -1: none */
+    bool no_space;        /* the last try to make one failed for space */
+    /* the writer's */
+    uint64_t next_lsn, next_batch, epoch;
+    uint64_t current; /* number of the segment being written */
+    bool closed;      /* current may not be used any more: a flush failed */
+    bool unknown;     /* and the new epoch is not durable yet */
+};
+
+struct log_side {
+    struct log *log;
+    struct segment segment;
+    uint64_t n;
+    XXH3_state_t *sum;
+};
+
+static void
+name_of(char *to, enum log_kind kind, uint64_t number)
+{
+    (void)snprintf(to, NAME_MAX_LOG, "%s-%016" PRIx64, kind == LOG_MAIN ? "seg" : "side", number);
+}
+
+static bool
+parse_name(const char *name, enum log_kind *kind, uint64_t *number)
+{
+    struct slice in = slice_of(name);
+    uint64_t got = 0;
+
+    if (take_literal(&in, SLICE("seg-")))
+        *kind = LOG_MAIN;
+    else if (take_literal(&in, SLICE("side-")))
+        *kind = LOG_SIDE;
+    else
+        return false;
+    if (in.n != 16)
+        return false;
+    for (size_t i = 0; i < in.n; i++) {
+        uint8_t c = in.p[i];
+
+        if (!ascii_digit(c) && !(c >= 'a' && c <= 'f'))
+            return false;
+        got = got << 4 | (uint64_t)(ascii_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    *number = got;
+    return true;
+}
+
+static bool
+read_full(struct log *log, int fd, uint8_t *to, size_t n, uint64_t at)
+{
+    while (n > 0) {
+        ssize_t got = log->disk.pread(log->disk.self, fd, to, n, at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            if (got == 0)
+                errno = ENODATA;
+            return false;
+        }
+        to += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static bool
+write_full(struct log *log, int fd, const uint8_t *from, size_t n, uint64_t at)
+{
+    while (n > 0) {
+        ssize_t put = log->disk.pwrite(log->disk.self, fd, from, n, at);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            if (put == 0)
+                errno = ENOSPC;
+            return false;
+        }
+        from += put;
+        at += (uint64_t)put;
+        n -= (size_t)put;
+    }
+    return true;
+}
+
+/* --- the list of segments: sorted by number --- */
+
+/* Index of the first whose number is not below `number`; log->n when there is none. */
+static size_t
+place_of(struct log *log, uint64_t number)
+{
+    size_t low = 0, high = log->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (log->segments[middle]->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct segment *
+find_segment(struct log *log, uint64_t number)
+{
+    size_t i = place_of(log, number);
+
+    return i < log->n && log->segments[i]->number == number ? log->segments[i] : NULL;
+}
+
+static struct segment *
+find_locked(struct log *log, uint64_t number)
+{
+    struct segment *s;
+
+    pthread_rwlock_rdlock(&log->lock);
+    s = find_segment(log, number);
+    pthread_rwlock_unlock(&log->lock);
+    return s;
+}
+
+static bool
+add_segment(struct log *log, const struct segment *s)
+{
+    struct segment *own = malloc(sizeof(*own));
+    size_t at;
+
+    if (own == NULL)
+        return false;
+    *own = *s;
+    if (log->n == log->cap) {
+        size_t cap = log->cap == 0 ? 16 : log->cap * 2;
+        struct segment **grown = realloc(log->segments, cap * sizeof(*grown));
+
+        if (grown == NULL) {
+            free(own);
+            return false;
+        }
+        log->segments = grown;
+        log->cap = cap;
+    }
+    for (at = log->n; at > 0 && log->segments[at - 1]->number > s->number; at--)
+        log->segments[at] = log->segments[at - 1];
+    log->segments[at] = own;
+    log->n++;
+    return true;
+}
+
+static enum status
+remove_at(struct log *log, size_t i, struct err *err)
+{
+    char name[NAME_MAX_LOG];
+
+    name_of(name, log->segments[i]->kind, log->segments[i]->number);
+    if (log->disk.remove(log->disk.self, name) != 0 && errno != ENOENT)
+        return err_sys(err, "log: remove %s", name);
+    (void)log->disk.close(log->disk.self, log->segments[i]->fd);
+    free(log->segments[i]);
+    memmove(&log->segments[i], &log->segments[i + 1], (log->n - i - 1) * sizeof(struct segment *));
+    log->n--;
+    return ST_OK;
+}
+
+/* --- making segments --- */
+
+/* A main segment's file, all zeros, durable with its name. */
+static enum status
+make_blank(struct log *log, struct segment *s, struct err *err)
+{
+    uint8_t *zeros = calloc(1, ZEROS);
+    char name[NAME_MAX_LOG];
+    uint64_t at = 0;
+
+    name_of(name, LOG_MAIN, s->number);
+    if (zeros == NULL)
+        return err_set(err, ST_MEMORY, "log: no memory");
+    s->fd = log->disk.open(log->disk.self, name, true);
+    if (s->fd < 0)
+        goto fail;
+    while (at < s->size) {
+        size_t n = s->size - at < ZEROS ? (size_t)(s->size - at) : ZEROS;
+
+        if (!write_full(log, s->fd, zeros, n, at))
+            goto fail;
+        at += n;
+    }
+    if (log->disk.sync(log->disk.self, s->fd) != 0)
+        goto fail;
+    if (!BUG(names_unflushed) && log->disk.sync_names(log->disk.self) != 0)
+        goto fail;
+    free(zeros);
+    return ST_OK;
+
+fail:
+    (void)err_sys(err, "log: make %s", name);
+    free(zeros);
+    if (s->fd >= 0) {
+        (void)log->disk.close(log->disk.self, s->fd);
+        (void)log->disk.remove(log->disk.self, name);
+        s->fd = -1;
+    }
+    return err != NULL ? err->status : ST_IO;
+}
+
+enum status
+log_prepare(struct log *log, struct err *err)
+{
+    struct err own = {0};
+    struct segment s = {.kind = LOG_MAIN, .fd = -1, .size = log->settings.segment_size, .unused = true};
+    enum status st;
+
+    pthread_mutex_lock(&log->making);
+    if (log->spare.fd >= 0) {
+        pthread_mutex_unlock(&log->making);
+        return ST_OK;
+    }
+    s.number = log->next_number++;
+    st = make_blank(log, &s, &own);
+    log->no_space = st == ST_NOSPACE;
+    if (st == ST_OK)
+        log->spare = s;
+    else if (err != NULL)
+        *err = own;
+    pthread_mutex_unlock(&log->making);
+    return st;
+}
+
+bool
+log_wants_spare(struct log *log)
+{
+    bool wants;
+
+    pthread_mutex_lock(&log->making);
+    wants = log->spare.fd < 0;
+    pthread_mutex_unlock(&log->making);
+    return wants;
+}
+
+/* The header of a segment that begins now, with the manifest of all that live. */
+static enum status
+write_header(struct log *log, const struct segment *s, struct err *err)
+{
+    uint8_t *bytes = malloc(LOG_HEADER);
+    uint64_t *living = calloc(LOG_SEGMENTS_MAX, sizeof(*living));
+    struct log_header h = {.kind = s->kind,
+                           .shard = log->settings.shard,
+                           .number = s->number,
+                           .epoch = s->epoch,
+                           .first_lsn = s->first_lsn,
+                           .first_batch = s->first_batch,
+                           .seed = s->seed,
+                           .size = s->kind == LOG_MAIN ? s->size : 0,
+                           .living = living};
+    enum status st = ST_OK;
+
+    if (bytes == NULL || living == NULL) {
+        st = err_set(err, ST_MEMORY, "log: no memory");
+        goto out;
+    }
+    pthread_rwlock_rdlock(&log->lock);
+    for (size_t i = 0; s->kind == LOG_MAIN && i < log->n && st == ST_OK; i++)
+        if (log->segments[i]->kind == LOG_MAIN && log->segments[i]->number != s->number && !log->segments[i]->unused &&
+            log->segments[i]->used > LOG_HEADER) {
+            if (h.n_living == LOG_SEGMENTS_MAX)
+                st = err_set(err, ST_NOSPACE, "log: more than %zu segments; raise segment_size", (size_t)LOG_SEGMENTS_MAX);
+            else
+                living[h.n_living++] = log->segments[i]->number;
+        }
+    pthread_rwlock_unlock(&log->lock);
+    if (st != ST_OK)
+        goto out;
+    log_header_put(bytes, &h);
+    if (!write_full(log, s->fd, bytes, LOG_HEADER, 0))
+        st = err_sys(err, "log: write the header of segment %" PRIx64, s->number);
+    else if (!(s->kind == LOG_MAIN ? BUG(header_unflushed) : BUG(side_unflushed)) &&
+             log->disk.sync(log->disk.self, s->fd) != 0)
+        st = err_sys(err, "log: flush the header of segment %" PRIx64, s->number);
+
+out:
+    free(bytes);
+    free(living);
+    return st;
+}
+
+/* --- opening --- */
+
+struct names {
+    struct log *log;
+    enum status st;
+};
+
+static void
+on_name(void *arg, const char *name)
+{
+    struct names *names = arg;
+    struct log *log = names->log;
+    struct segment s = {.fd = -1};
+
+    if (names->st != ST_OK || !parse_name(name, &s.kind, &s.number))
+        return;
+    s.fd = log->disk.open(log->disk.self, name, false);
+    if (s.fd < 0 || !add_segment(log, &s))
+        names->st = ST_IO;
+    if (s.number >= log->next_number)
+        log->next_number = s.number + 1;
+}
+
+/* Is everything behind the header zero? */
+static enum status
+blank_behind(struct log *log, const struct segment *s, bool *blank, struct err *err)
+{
+    int64_t size = log->disk.size(log->disk.self, s->fd);
+    uint8_t bytes[4096];
+
+    *blank = true;
+    for (uint64_t at = LOG_HEADER; size > 0 && at < (uint64_t)size && *blank; at += sizeof(bytes)) {
+        size_t n = (uint64_t)size - at < sizeof(bytes) ? (size_t)((uint64_t)size - at) : sizeof(bytes);
+
+        if (!read_full(log, s->fd, bytes, n, at))
+            return err_sys(err, "log: read segment %" PRIx64, s->number);
+        for (size_t i = 0; i < n && *blank; i++)
+            *blank = bytes[i] == 0;
+    }
+    return ST_OK;
+}
+
+/* A segment's facts from its header. One whose header never became durable is marked unused. */
+static enum status
+read_header(struct log *log, struct segment *s, uint8_t *bytes, struct err *err)
+{
+    struct log_header h = {0};
+    enum status st;
+    bool blank;
+
+    if (log->disk.size(log->disk.self, s->fd) < (int64_t)LOG_HEADER) {
+        s->unused = true; /* not even its header's room was flushed */
+        return ST_OK;
+    }
+    if (!read_full(log, s->fd, bytes, LOG_HEADER, 0))
+        return err_sys(err, "log: read the header of segment %" PRIx64, s->number);
+    st = log_header_get(bytes, &h);
+    if (st == ST_NEWER)
+        return err_set(err, ST_NEWER, "log: segment %" PRIx64 " was written by a newer version of Estafeta", s->number);
+    if (st == ST_OK && (h.kind != s->kind || h.number != s->number || h.shard != log->settings.shard))
+        return err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " says that it is another one", s->number);
+    if (st != ST_OK) {
+        if (s->kind == LOG_SIDE) {
+            s->unused = true; /* never sealed; a record that adopts it would miss it */
+            return ST_OK;
+        }
+        st = blank_behind(log, s, &blank, err);
+        if (st != ST_OK)
+            return st;
+        if (!blank)
+            return err_set(err, ST_CORRUPT, "log: the header of segment %" PRIx64 " is damaged, and it holds records",
+                           s->number);
+        s->unused = true;
+        return ST_OK;
+    }
+    s->epoch = h.epoch;
+    s->first_lsn = h.first_lsn;
+    s->first_batch = h.first_batch;
+    s->seed = h.seed;
+    s->size = h.size;
+    s->used = LOG_HEADER;
+    return ST_OK;
+}
+
+/* Every segment that the newest header names must be there. */
+static enum status
+check_manifest(struct log *log, const struct segment *newest, const uint8_t *header, struct err *err)
+{
+    struct log_header h;
+
+    if (log_header_get(header, &h) != ST_OK)
+        return err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " changed while it was read", newest->number);
+    for (uint32_t i = 0; i < h.n_living; i++) {
+        uint64_t number = log_header_living(header, i);
+        const struct segment *s = find_segment(log, number);
+
+        if (s == NULL || s->kind != LOG_MAIN || s->unused)
+            return err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " is missing; segment %" PRIx64 " names it", number,
+                           newest->number);
+    }
+    return ST_OK;
+}
+
+/* The first LSN that a newer epoch than this segment's has taken over. */
+static uint64_t
+void_from(const struct log *log, size_t i)
+{
+    uint64_t limit = UINT64_MAX;
+
+    for (size_t k = i + 1; k < log->n && !BUG(epoch_unchecked); k++) {
+        const struct segment *s = log->segments[k];
+
+        if (s->kind == LOG_MAIN && !s->unused && s->epoch > log->segments[i]->epoch && s->first_lsn < limit)
+            limit = s->first_lsn;
+    }
+    return limit;
+}
+
+struct scan {
+    struct log *log;
+    log_replay replay;
+    void *arg;
+    uint64_t from;
+    uint8_t *bytes; /* LOG_BATCH_MAX + LOG_BATCH_HEADER */
+    struct err *err;
+};
+
+/* Reads the batch at s->used whole. ST_CORRUPT: there is no good one. */
+static enum status
+read_batch(struct scan *scan, const struct segment *s, struct log_batch_header *h)
+{
+    struct log *log = scan->log;
+    uint64_t at = LOG_BATCH_HEADER;
+
+    if (s->used + LOG_BATCH_HEADER > s->size)
+        return ST_CORRUPT;
+    if (!read_full(log, s->fd, scan->bytes, LOG_BATCH_HEADER, s->used))
+        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, s->used);
+    if (log_batch_header_get(slice_from(scan->bytes, LOG_BATCH_HEADER), s->seed, s->epoch, h) != ST_OK ||
+        h->length > s->size - s->used || h->number != log->next_batch || h->first_lsn != log->next_lsn)
+        return ST_CORRUPT;
+    if (!read_full(log, s->fd, scan->bytes, h->length, s->used))
+        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, s->used);
+    for (uint32_t i = 0; i < h->records; i++) {
+        struct log_record r = {0};
+
+        if (log_record_get(slice_from(scan->bytes + at, h->length - at), s->seed, s->epoch, &r) != ST_OK ||
+            r.lsn != h->first_lsn + i || r.batch != h->number) {
+            if (!BUG(half_batch) || i == 0)
+                return ST_CORRUPT;
+            h->records = i;
+            return ST_OK;
+        }
+        at += r.length;
+    }
+    return at == h->length ? ST_OK : ST_CORRUPT;
+}
+
+static enum status
+replay_batch(struct scan *scan, struct segment *s, const struct log_batch_header *h)
+{
+    uint64_t at = LOG_BATCH_HEADER;
+
+    for (uint32_t i = 0; i < h->records; i++) {
+        struct log_record r = {0};
+        struct log_place body = {s->number, 0};
+        enum status st = log_record_get(slice_from(scan->bytes + at, h->length - at), s->seed, s->epoch, &r);
+
+        if (st != ST_OK)
+            return err_set(scan->err, st, "log: segment %" PRIx64 " changed while it was read", s->number);
+        body.offset = s->used + at + LOG_RECORD_HEADER + r.meta.n;
+        if (r.lsn > scan->from) {
+            st = scan->replay(scan->arg, &r, body);
+            if (st != ST_OK)
+                return err_set(scan->err, st, "log: record %" PRIu64 " was not taken: %s", r.lsn, status_text(st));
+        }
+        at += r.length;
+    }
+    scan->log->next_lsn = h->first_lsn + h->records;
+    scan->log->next_batch = h->number + 1;
+    s->used += h->length;
+    return ST_OK;
+}
+
+/* Does a good batch of a later number stand anywhere behind s->used? Then what is bad there is
+ * damage: at most one batch, the last, can be torn. */
+static enum status
+find_later_batch(struct scan *scan, const struct segment *s, uint64_t *found)
+{
+    struct log *log = scan->log;
+    uint64_t at = s->used;
+
+    *found = 0;
+    while (at + LOG_BATCH_HEADER <= s->size) {
+        size_t n = s->size - at < LOG_BATCH_MAX ? (size_t)(s->size - at) : LOG_BATCH_MAX;
+
+        if (!read_full(log, s->fd, scan->bytes, n, at))
+            return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, at);
+        for (size_t i = 0; i + LOG_BATCH_HEADER <= n; i += 8) {
+            struct log_batch_header h = {0};
+
+            if (scan->bytes[i] == 'B' &&
+                log_batch_header_get(slice_from(scan->bytes + i, n - i), s->seed, s->epoch, &h) == ST_OK &&
+                h.number > log->next_batch) {
+                *found = at + i;
+                return ST_OK;
+            }
+        }
+        if (at + n == s->size)
+            break;
+        at += n - LOG_BATCH_HEADER - LOG_BATCH_HEADER % 8;
+    }
+    return ST_OK;
+}
+
+static enum status
+scan_segment(struct scan *scan, size_t i)
+{
+    struct log *log = scan->log;
+    struct segment *s = log->segments[i];
+    uint64_t limit = void_from(log, i), found = 0;
+    struct log_batch_header h = {0};
+    enum status st;
+
+    while (log->next_lsn < limit && (st = read_batch(scan, s, &h)) == ST_OK) {
+        st = replay_batch(scan, s, &h);
+        if (st != ST_OK)
+            return st;
+    }
+    if (log->next_lsn >= limit || BUG(damage_is_tail))
+        return ST_OK;
+    if (st != ST_CORRUPT)
+        return st;
+    st = find_later_batch(scan, s, &found);
+    if (st == ST_OK && found != 0)
+        return err_set(scan->err, ST_CORRUPT,
+                       "log: segment %" PRIx64 " is damaged at %" PRIu64 ": a good batch follows at %" PRIu64, s->number,
+                       s->used, found);
+    return st;
+}
+
+static enum status
+scan_all(struct scan *scan)
+{
+    struct log *log = scan->log;
+    uint64_t epoch = 0;
+    bool first = true;
+
+    for (size_t i = 0; i < log->n; i++) {
+        struct segment *s = log->segments[i];
+        enum status st;
+
+        if (s->kind != LOG_MAIN || s->unused)
+            continue;
+        if (first) {
+            log->next_lsn = s->first_lsn;
+            log->next_batch = s->first_batch;
+        }
+        /* Within an epoch segments follow without a gap; a new epoch begins at or before what is known. */
+        if (s->epoch < epoch || s->first_lsn > log->next_lsn ||
+            (!first && s->epoch == epoch && s->first_lsn != log->next_lsn)) {
+            if (!BUG(damage_is_tail) || s->epoch < epoch)
+                return err_set(scan->err, ST_CORRUPT,
+                               "log: records %" PRIu64 " to %" PRIu64 " before segment %" PRIx64 " are missing",
+                               log->next_lsn, s->first_lsn - 1, s->number);
+        }
+        if (s->first_lsn < log->next_lsn && !BUG(epoch_unchecked))
+            return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " begins again at record %" PRIu64, s->number,
+                           s->first_lsn);
+        log->next_lsn = s->first_lsn;
+        log->next_batch = s->first_batch;
+        epoch = log->epoch = s->epoch;
+        first = false;
+        st = scan_segment(scan, i);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
+static enum status
+read_all(struct log *log, uint64_t from, log_replay replay, void *arg, struct err *err)
+{
+    struct names names = {log, ST_OK};
+    struct scan scan = {log, replay, arg, from, malloc(LOG_BATCH_MAX + LOG_BATCH_HEADER), err};
+    uint8_t *newest = malloc(LOG_HEADER), *bytes = malloc(LOG_HEADER);
+    const struct segment *last = NULL;
+    enum status st = ST_OK;
+
+    if (scan.bytes == NULL || newest == NULL || bytes == NULL)
+        st = err_set(err, ST_MEMORY, "log: no memory");
+    else if (log->disk.list(log->disk.self, on_name, &names) != 0 || names.st != ST_OK)
+        st = err_sys(err, "log: list the segments");
+    for (size_t i = 0; i < log->n && st == ST_OK; i++) {
+        struct segment *s = log->segments[i];
+
+        st = read_header(log, s, bytes, err);
+        if (st == ST_OK && s->kind == LOG_MAIN && !s->unused) {
+            memcpy(newest, bytes, LOG_HEADER);
+            last = s;
+        }
+    }
+    if (st == ST_OK && last != NULL)
+        st = check_manifest(log, last, newest, err);
+    if (st == ST_OK)
+        st = scan_all(&scan);
+    free(scan.bytes);
+    free(newest);
+    free(bytes);
+    return st;
+}
+
+/* Puts the spare into use as the first segment of the next epoch. */
+enum status
+log_renew(struct log *log, struct err *err)
+{
+    struct segment s;
+    enum status st = log_prepare(log, err);
+
+    if (st != ST_OK)
+        return st;
+    pthread_mutex_lock(&log->making);
+    s = log->spare;
+    log->spare.fd = -1;
+    pthread_mutex_unlock(&log->making);
+    s.epoch = log->epoch + (BUG(no_epoch_at_start) ? 0 : 1);
+    s.first_lsn = log->next_lsn;
+    s.first_batch = log->next_batch;
+    if (BUG(lsn_repeats) && s.first_lsn > 1)
+        s.first_lsn--, s.first_batch--;
+    if (getrandom(&s.seed, sizeof(s.seed), 0) != (ssize_t)sizeof(s.seed))
+        st = err_sys(err, "log: random seed");
+    if (st == ST_OK)
+        st = write_header(log, &s, err);
+    pthread_rwlock_wrlock(&log->lock);
+    s.unused = st != ST_OK;
+    s.used = LOG_HEADER;
+    if (!add_segment(log, &s))
+        st = err_set(err, ST_MEMORY, "log: no memory");
+    pthread_rwlock_unlock(&log->lock);
+    if (st != ST_OK)
+        return st;
+    log->epoch = s.epoch;
+    log->next_lsn = s.first_lsn;
+    log->next_batch = s.first_batch;
+    log->current = s.number;
+    log->closed = log->unknown = false;
+    return ST_OK;
+}
+
+/* Main segments without a record are of no use once a newer header is durable. */
+static enum status
+remove_empty(struct log *log, struct err *err)
+{
+    for (size_t i = log->n; i-- > 0;) {
+        struct segment *s = log->segments[i];
+
+        if (s->kind == LOG_MAIN && s->number != log->current && (s->unused || s->used == LOG_HEADER)) {
+            enum status st = remove_at(log, i, err);
+
+            if (st != ST_OK)
+                return st;
+        }
+    }
+    return ST_OK;
+}
+
+enum status
+log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
+         struct log **result, struct err *err)
+{
+    struct log *log = calloc(1, sizeof(*log));
+    enum status st;
+
+    if (log == NULL)
+        return err_set(err, ST_MEMORY, "log: no memory");
+    log->disk = *disk;
+    log->settings = *settings;
+    if (log->settings.segment_size == 0)
+        log->settings.segment_size = SEGMENT_SIZE;
+    if (log->settings.batch_max == 0 || log->settings.batch_max > LOG_BATCH_MAX)
+        log->settings.batch_max = LOG_BATCH_MAX;
+    log->spare.fd = -1;
+    log->next_lsn = log->next_batch = log->next_number = 1;
+    pthread_rwlock_init(&log->lock, NULL);
+    pthread_mutex_init(&log->making, NULL);
+    if (disk->lock(disk->self) != 0)
+        st = errno == EWOULDBLOCK ? err_set(err, ST_STATE, "log: another process has it open")
+                                  : err_sys(err, "log: lock");
+    else if ((st = read_all(log, from, replay, arg, err)) == ST_OK && (st = log_renew(log, err)) == ST_OK)
+        st = remove_empty(log, err);
+    if (st != ST_OK) {
+        log_close(log);
+        return st;
+    }
+    *result = log;
+    return ST_OK;
+}
+
+void
+log_close(struct log *log)
+{
+    if (log == NULL)
+        return;
+    for (size_t i = 0; i < log->n; i++) {
+        (void)log->disk.close(log->disk.self, log->segments[i]->fd);
+        free(log->segments[i]);
+    }
+    if (log->spare.fd >= 0)
+        (void)log->disk.close(log->disk.self, log->spare.fd);
+    pthread_rwlock_destroy(&log->lock);
+    pthread_mutex_destroy(&log->making);
+    free(log->segments);
+    free(log);
+}
+
+uint64_t
+log_next_lsn(const struct log *log)
+{
+    return log->next_lsn;
+}
+
+uint64_t
+log_epoch(const struct log *log)
+{
+    return log->epoch;
+}
+
+/* --- batches --- */
+
+/* The spare joins the list as the next segment of this epoch. Its header is written by the commit. */
+static enum status
+roll(struct log *log)
+{
+    struct segment s;
+    bool no_space, added;
+
+    pthread_mutex_lock(&log->making);
+    s = log->spare;
+    no_space = log->no_space;
+    log->spare.fd = -1;
+    pthread_mutex_unlock(&log->making);
+    if (s.fd < 0)
+        return no_space ? ST_NOSPACE : ST_UNAVAILABLE;
+    if (getrandom(&s.seed, sizeof(s.seed), 0) != (ssize_t)sizeof(s.seed))
+        return ST_IO;
+    s.epoch = log->epoch;
+    s.first_lsn = log->next_lsn;
+    s.first_batch = log->next_batch;
+    s.used = LOG_HEADER;
+    pthread_rwlock_wrlock(&log->lock);
+    added = add_segment(log, &s);
+    pthread_rwlock_unlock(&log->lock);
+    if (!added)
+        return ST_MEMORY;
+    log->current = s.number;
+    return ST_OK;
+}
+
+enum status
+log_batch_begin(struct log *log, struct log_batch *b)
+{
+    struct segment *s;
+
+    if (log->unknown || log->closed)
+        return ST_UNAVAILABLE;
+    s = find_locked(log, log->current);
+    if (s->used + log->settings.batch_max > s->size) {
+        enum status st = roll(log);
+
+        if (st != ST_OK)
+            return st;
+        s = find_locked(log, log->current);
+    }
+    b->bytes.max = LOG_BATCH_MAX;
+    buf_clear(&b->bytes);
+    if (buf_reserve(&b->bytes, LOG_BATCH_HEADER) == NULL)
+        return ST_MEMORY;
+    b->bytes.n = LOG_BATCH_HEADER;
+    b->number = log->next_batch;
+    b->first_lsn = log->next_lsn;
+    b->segment = s->number;
+    b->offset = s->used;
+    b->epoch = s->epoch;
+    b->seed = s->seed;
+    b->records = 0;
+    b->fresh = s->unused;
+    return ST_OK;
+}
+
+size_t
+log_batch_room(const struct log *log, const struct log_batch *b)
+{
+    size_t used = b->bytes.n + LOG_RECORD_HEADER + 8;
+
+    return used < log->settings.batch_max ? log->settings.batch_max - used : 0;
+}
+
+uint64_t
+log_batch_next_lsn(const struct log_batch *b)
+{
+    return b->first_lsn + b->records;
+}
+
+struct log_place
+log_batch_next_body(const struct log_batch *b, size_t meta_n)
+{
+    return (struct log_place){b->segment, b->offset + b->bytes.n + LOG_RECORD_HEADER + meta_n};
+}
+
+enum status
+log_batch_add(struct log *log, struct log_batch *b, uint16_t type, struct slice meta, const struct slice *parts,
+              size_t n_parts, uint64_t *lsn, struct log_place *body)
+{
+    struct log_record r = {.type = type, .lsn = log_batch_next_lsn(b), .batch = b->number, .meta = meta};
+    size_t start = b->bytes.n, length;
+    uint8_t *at;
+
+    for (size_t i = 0; i < n_parts; i++)
+        if (__builtin_add_overflow(r.body.n, parts[i].n, &r.body.n))
+            return ST_LIMIT;
+    if (r.body.n > LOG_BATCH_MAX || meta.n > LOG_BATCH_MAX || meta.n + r.body.n > log_batch_room(log, b))
+        return ST_LIMIT;
+    length = log_record_length(meta.n, r.body.n);
+    at = length == 0 ? NULL : buf_reserve(&b->bytes, length);
+    if (at == NULL) {
+        b->bytes.failed = false; /* the batch without it is as good as before */
+        return ST_LIMIT;
+    }
+    *body = log_batch_next_body(b, meta.n);
+    r.length = (uint32_t)length;
+    memset(at + length - 8, 0, 8); /* padding; overwritten where there is none */
+    b->bytes.n = start + LOG_RECORD_HEADER;
+    buf_put(&b->bytes, meta);
+    for (size_t i = 0; i < n_parts; i++)
+        buf_put(&b->bytes, parts[i]);
+    b->bytes.n = start + length;
+    log_record_seal(at, &r, b->seed, b->epoch);
+    b->records++;
+    *lsn = r.lsn;
+    return ST_OK;
+}
+
+static enum status
+write_batch(struct log *log, struct log_batch *b, struct segment *s, struct err *err)
+{
+    struct log_batch_header h = {(uint32_t)b->bytes.n, b->records, b->number, b->first_lsn};
+
+    if (b->fresh) {
+        enum status st = write_header(log, s, err);
+
+        if (st != ST_OK)
+            return st;
+        s->unused = false;
+    }
+    log_batch_header_put(b->bytes.p, &h, b->seed, b->epoch);
+    if (!write_full(log, s->fd, b->bytes.p, b->bytes.n, b->offset))
+        return err_sys(err, "log: write batch %" PRIu64 " to segment %" PRIx64, b->number, b->segment);
+    if (BUG(no_flush) || log->disk.sync(log->disk.self, s->fd) == 0)
+        return ST_OK;
+    if (BUG(flush_retried) && log->disk.sync(log->disk.self, s->fd) == 0)
+        return ST_OK;
+    return err_sys(err, "log: flush batch %" PRIu64 " in segment %" PRIx64, b->number, b->segment);
+}
+
+enum status
+log_batch_commit(struct log *log, struct log_batch *b, struct err *err)
+{
+    struct segment *s = find_locked(log, b->segment);
+    struct err again = {0};
+    enum status st;
+
+    if (b->records == 0)
+        return ST_OK;
+    st = write_batch(log, b, s, err);
+    if (st == ST_OK) {
+        s->used += b->bytes.n;
+        log->next_lsn += b->records;
+        log->next_batch++;
+        return ST_OK;
+    }
+    if (BUG(no_epoch_after_failure))
+        return st;
+    log->closed = log->unknown = true; /* what is there now, nobody knows */
+    if (log_renew(log, &again) != ST_OK)
+        return err_set(err, ST_UNKNOWN, "log: batch %" PRIu64 " is in doubt: %.200s", b->number, again.text);
+    return st == ST_NOSPACE ? ST_NOSPACE : ST_IO;
+}
+
+void
+log_batch_done(struct log_batch *b)
+{
+    buf_done(&b->bytes);
+}
+
+/* --- reading and removing --- */
+
+enum status
+log_read(struct log *log, struct log_place at, size_t n, uint8_t *to, struct err *err)
+{
+    const struct segment *s;
+    enum status st = ST_OK;
+
+    pthread_rwlock_rdlock(&log->lock);
+    s = find_segment(log, at.segment);
+    if (s == NULL)
+        st = err_set(err, ST_NOTFOUND, "log: no segment %" PRIx64, at.segment);
+    else if (!read_full(log, s->fd, to, n, at.offset))
+        st = errno == ENODATA
+                 ? err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " ends before %" PRIu64, at.segment, at.offset + n)
+                 : err_sys(err, "log: read segment %" PRIx64 " at %" PRIu64, at.segment, at.offset);
+    pthread_rwlock_unlock(&log->lock);
+    return st;
+}
+
+bool
+log_has_segment(struct log *log, uint64_t number)
+{
+    const struct segment *s;
+    bool has;
+
+    pthread_rwlock_rdlock(&log->lock);
+    s = find_segment(log, number);
+    has = s != NULL && !s->unused;
+    pthread_rwlock_unlock(&log->lock);
+    return has;
+}
+
+enum status
+log_remove_segment(struct log *log, uint64_t number, struct err *err)
+{
+    struct segment *s;
+    enum status st;
+
+    pthread_rwlock_wrlock(&log->lock);
+    s = find_segment(log, number);
+    if (s == NULL)
+        st = err_set(err, ST_NOTFOUND, "log: no segment %" PRIx64, number);
+    else if (number == log->current)
+        st = err_set(err, ST_STATE, "log: segment %" PRIx64 " is being written", number);
+    else
+        st = remove_at(log, place_of(log, number), err);
+    pthread_rwlock_unlock(&log->lock);
+    return st;
+}
+
+/* --- side segments --- */
+
+enum status
+log_side_begin(struct log *log, struct log_side **result, struct err *err)
+{
+    struct log_side *side = calloc(1, sizeof(*side));
+    char name[NAME_MAX_LOG];
+
+    if (side == NULL)
+        return err_set(err, ST_MEMORY, "log: no memory");
+    side->sum = XXH3_createState();
+    if (side->sum == NULL || XXH3_64bits_reset(side->sum) != XXH_OK) {
+        (void)XXH3_freeState(side->sum);
+        free(side);
+        return err_set(err, ST_MEMORY, "log: no memory");
+    }
+    side->log = log;
+    pthread_mutex_lock(&log->making);
+    side->segment = (struct segment){.kind = LOG_SIDE, .number = log->next_number++, .used = LOG_HEADER};
+    pthread_mutex_unlock(&log->making);
+    name_of(name, LOG_SIDE, side->segment.number);
+    side->segment.fd = log->disk.open(log->disk.self, name, true);
+    if (side->segment.fd < 0) {
+        enum status st = err_sys(err, "log: make %s", name);
+
+        (void)XXH3_freeState(side->sum);
+        free(side);
+        return st;
+    }
+    *result = side;
+    return ST_OK;
+}
+
+enum status
+log_side_append(struct log_side *side, struct slice bytes, struct err *err)
+{
+    if (!write_full(side->log, side->segment.fd, bytes.p, bytes.n, LOG_HEADER + side->n))
+        return err_sys(err, "log: write side segment %" PRIx64, side->segment.number);
+    side->n += bytes.n;
+    (void)XXH3_64bits_update(side->sum, bytes.p, bytes.n);
+    return ST_OK;
+}
+
+void
+log_side_drop(struct log_side *side)
+{
+    char name[NAME_MAX_LOG];
+
+    if (side == NULL)
+        return;
+    name_of(name, LOG_SIDE, side->segment.number);
+    (void)side->log->disk.close(side->log->disk.self, side->segment.fd);
+    (void)side->log->disk.remove(side->log->disk.self, name);
+    (void)XXH3_freeState(side->sum);
+    free(side);
+}
+
+enum status
+log_side_seal(struct log_side *side, struct log_place *place, uint64_t *n, uint64_t *sum, struct err *err)
+{
+    struct log *log = side->log;
+    enum status st;
+    bool added;
+
+    side->segment.epoch = log->epoch;
+    side->segment.size = LOG_HEADER + side->n;
+    st = write_header(log, &side->segment, err); /* flushes the bytes with it */
+    if (st == ST_OK && !BUG(side_names_unflushed) && log->disk.sync_names(log->disk.self) != 0)
+        st = err_sys(err, "log: flush the names");
+    if (st != ST_OK) {
+        log_side_drop(side);
+        return st;
+    }
+    pthread_rwlock_wrlock(&log->lock);
+    added = add_segment(log, &side->segment);
+    pthread_rwlock_unlock(&log->lock);
+    if (!added) {
+        log_side_drop(side);
+        return err_set(err, ST_MEMORY, "log: no memory");
+    }
+    *place = (struct log_place){side->segment.number, LOG_HEADER};
+    *n = side->n;
+    *sum = XXH3_64bits_digest(side->sum);
+    (void)XXH3_freeState(side->sum);
+    free(side);
+    return ST_OK;
+}
+
+enum status
+log_sweep(struct log *log, bool (*adopted)(void *arg, uint64_t number), void *arg, struct err *err)
+{
+    enum status st = ST_OK;
+
+    pthread_rwlock_wrlock(&log->lock);
+    for (size_t i = log->n; i-- > 0 && st == ST_OK;)
+        if (log->segments[i]->kind == LOG_SIDE && (!adopted(arg, log->segments[i]->number) || BUG(sweep_all)))
+            st = remove_at(log, i, err);
+    pthread_rwlock_unlock(&log->lock);
+    return st;
+}

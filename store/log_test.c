@@ -1,0 +1,636 @@
+/*
+ * The log on a disk in memory that forgets what was not flushed. A client writes
+ * batches and side segments and notes what was acknowledged; power is cut between two
+ * operations of the disk; the disk keeps any subset of the unflushed sectors and of
+ * the unflushed names; the log is opened again and must hold exactly what was
+ * acknowledged, perhaps the one batch that was under way as a whole, and nothing else.
+ *
+ * log_test [--images N] [--seed S]: runs crash images. With ESTAFETA_BUG in a
+ * build with -Dplant_bugs=true it must fail. Without arguments: a few, and the unit tests.
+ */
+#include "store/log.h"
+#include "store/bugs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define FILES 64
+#define SECTOR 512u
+#define SEGMENT (192u * 1024u)
+#define BATCH (24u * 1024u)
+#define BATCHES 64
+#define SIDES 16
+
+/* --- randomness: xorshift, so that a seed tells all --- */
+
+static uint64_t rng;
+
+static uint64_t
+rnd(uint64_t n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return n == 0 ? 0 : rng % n;
+}
+
+/* --- the disk --- */
+
+struct file {
+    char name[40];
+    bool used;          /* a name now */
+    bool named_durably; /* the name, or its absence, as the disk would show it after a power cut */
+    uint8_t *now, *kept; /* contents: as written; as flushed */
+    size_t n, n_kept, cap;
+    uint8_t *dirty; /* per sector */
+};
+
+static struct file files[FILES];
+static long countdown;   /* operations until the power is cut; < 0: never */
+static bool off;         /* it is */
+static int sync_fails;   /* so many syncs from now one fails; 0: none */
+static bool locked;
+
+static bool
+power(void)
+{
+    if (off || (countdown >= 0 && countdown-- == 0))
+        off = true;
+    if (off)
+        errno = EIO;
+    return !off;
+}
+
+static void
+grow(struct file *f, size_t n)
+{
+    size_t cap = f->cap == 0 ? SEGMENT : f->cap;
+
+    while (cap < n)
+        cap *= 2;
+    if (cap == f->cap)
+        return;
+    f->now = realloc(f->now, cap);
+    f->kept = realloc(f->kept, cap);
+    f->dirty = realloc(f->dirty, cap / SECTOR);
+    memset(f->now + f->cap, 0, cap - f->cap);
+    memset(f->kept + f->cap, 0, cap - f->cap);
+    memset(f->dirty + f->cap / SECTOR, 0, (cap - f->cap) / SECTOR);
+    f->cap = cap;
+}
+
+static void
+forget(struct file *f)
+{
+    free(f->now);
+    free(f->kept);
+    free(f->dirty);
+    *f = (struct file){0};
+}
+
+static int
+d_open(void *self, const char *name, bool create)
+{
+    int spare = -1;
+
+    if (!power())
+        return -1;
+    for (int i = 0; i < FILES; i++) {
+        if (files[i].used && strcmp(files[i].name, name) == 0) {
+            errno = EEXIST;
+            return create ? -1 : i;
+        }
+        if (!files[i].used && !files[i].named_durably && spare < 0)
+            spare = i;
+    }
+    errno = spare < 0 ? ENOSPC : ENOENT;
+    if (!create || spare < 0)
+        return -1;
+    forget(&files[spare]);
+    (void)snprintf(files[spare].name, sizeof(files[spare].name), "%s", name);
+    files[spare].used = true;
+    return spare;
+}
+
+static int
+d_close(void *self, int fd)
+{
+    return 0;
+}
+
+static ssize_t
+d_pread(void *self, int fd, void *to, size_t n, uint64_t at)
+{
+    struct file *f = &files[fd];
+
+    if (at >= f->n)
+        return 0;
+    if (n > f->n - at)
+        n = f->n - at;
+    memcpy(to, f->now + at, n);
+    return (ssize_t)n;
+}
+
+static ssize_t
+d_pwrite(void *self, int fd, const void *from, size_t n, uint64_t at)
+{
+    struct file *f = &files[fd];
+    bool cut = !off && countdown == 0; /* the power goes in the middle of this one */
+
+    if (!power() && !cut)
+        return -1;
+    grow(f, at + n);
+    memcpy(f->now + at, from, n);
+    if (at + n > f->n)
+        f->n = at + n;
+    for (size_t s = at / SECTOR; s <= (at + n - 1) / SECTOR; s++)
+        f->dirty[s] = 1;
+    if (cut) {
+        errno = EIO;
+        return -1;
+    }
+    return (ssize_t)n;
+}
+
+static int64_t
+d_size(void *self, int fd)
+{
+    return (int64_t)files[fd].n;
+}
+
+static int
+d_sync(void *self, int fd)
+{
+    struct file *f = &files[fd];
+
+    if (!power())
+        return -1;
+    if (sync_fails > 0 && --sync_fails == 0) {
+        /* As Linux does: some sectors went, the others are lost to the disk and yet marked clean. */
+        for (size_t s = 0; s * SECTOR < f->n; s++) {
+            if (f->dirty[s] && rnd(2) == 0)
+                memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
+            f->dirty[s] = 0;
+        }
+        errno = EIO;
+        return -1;
+    }
+    for (size_t s = 0; s * SECTOR < f->n; s++)
+        if (f->dirty[s])
+            memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
+    memset(f->dirty, 0, f->cap / SECTOR);
+    f->n_kept = f->n;
+    return 0;
+}
+
+static int
+d_sync_names(void *self)
+{
+    if (!power())
+        return -1;
+    for (int i = 0; i < FILES; i++)
+        files[i].named_durably = files[i].used;
+    return 0;
+}
+
+static int
+d_remove(void *self, const char *name)
+{
+    if (!power())
+        return -1;
+    for (int i = 0; i < FILES; i++)
+        if (files[i].used && strcmp(files[i].name, name) == 0) {
+            files[i].used = false;
+            return 0;
+        }
+    errno = ENOENT;
+    return -1;
+}
+
+static int
+d_list(void *self, void (*each)(void *arg, const char *name), void *arg)
+{
+    for (int i = 0; i < FILES; i++)
+        if (files[i].used)
+            each(arg, files[i].name);
+    return 0;
+}
+
+static int
+d_lock(void *self)
+{
+    if (locked) {
+        errno = EWOULDBLOCK;
+        return -1;
+    }
+    return 0;
+}
+
+static const struct disk disk = {NULL,   d_open,       d_close,  d_pread, d_pwrite, d_size,
+                                 d_sync, d_sync_names, d_remove, d_list,  d_lock};
+
+static void
+wipe(void)
+{
+    for (int i = 0; i < FILES; i++)
+        forget(&files[i]);
+    off = false;
+    countdown = -1;
+    sync_fails = 0;
+}
+
+/* The power comes back: each unflushed sector and name is there or not, as chance wills. */
+static void
+reboot(void)
+{
+    unsigned keep = (unsigned)rnd(4); /* of four: 0 nothing, 3 nearly all */
+
+    for (int i = 0; i < FILES; i++) {
+        struct file *f = &files[i];
+
+        if (f->used != f->named_durably && rnd(2) == 0)
+            f->used = f->named_durably;
+        f->named_durably = f->used;
+        if (!f->used) {
+            forget(f);
+            continue;
+        }
+        for (size_t s = 0; s * SECTOR < f->n; s++)
+            if (f->dirty[s] && rnd(4) < keep)
+                memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
+        if (f->n > f->n_kept && rnd(2) == 0)
+            f->n_kept = f->n; /* the longer size arrived; what did not is zeros */
+        f->n = f->n_kept;
+        if (f->cap > 0) {
+            memset(f->kept + f->n, 0, f->cap - f->n);
+            memcpy(f->now, f->kept, f->cap);
+            memset(f->dirty, 0, f->cap / SECTOR);
+        }
+    }
+    off = false;
+    countdown = -1;
+    sync_fails = 0;
+}
+
+/* --- the client and what it knows --- */
+
+enum fate { ACKED, REFUSED, UNDER_WAY };
+
+struct known {
+    enum fate fate;
+    uint32_t records;
+    uint64_t first_lsn; /* as acknowledged */
+    uint64_t sum[8];    /* of each record's metadata and body */
+    uint64_t side;      /* segment adopted by it, or 0 */
+};
+
+static struct known known[BATCHES];
+static int n_known;
+static uint64_t highest_lsn, highest_epoch;
+static char failure[256];
+
+static bool
+fail(const char *what, uint64_t a, uint64_t b)
+{
+    (void)snprintf(failure, sizeof(failure), "%s (%" PRIu64 ", %" PRIu64 ")", what, a, b);
+    return false;
+}
+
+/* A body: random bytes, or bytes that look like a batch of a later number. */
+static size_t
+make_body(uint8_t *to)
+{
+    size_t n = (size_t)rnd(9000) + 1;
+
+    for (size_t i = 0; i < n; i++)
+        to[i] = (uint8_t)rnd(256);
+    if (n > 600 && rnd(2) == 0)
+        for (size_t at = 0; at + LOG_BATCH_HEADER + LOG_RECORD_HEADER <= n; at += 8)
+            if (at % 128 < 48) {
+                struct log_batch_header h = {LOG_BATCH_HEADER + LOG_RECORD_HEADER, 1, 1000000, 1000000};
+
+                log_batch_header_put(to + at, &h, 0, 0);
+                at += LOG_BATCH_HEADER - 8;
+            }
+    return n;
+}
+
+static uint64_t
+sum_of(struct slice meta, struct slice body)
+{
+    return XXH3_64bits_withSeed(body.p, body.n, XXH3_64bits(meta.p, meta.n));
+}
+
+/* Sometimes a side segment first, which the batch's first record adopts. False: the power is off. */
+static bool
+write_side(struct log *log, struct log_place *place, uint64_t *n, uint64_t *sum)
+{
+    static uint8_t bytes[5000];
+    struct log_side *side;
+
+    *n = 0;
+    if (rnd(6) != 0)
+        return true;
+    if (log_side_begin(log, &side, NULL) != ST_OK)
+        return false;
+    for (int i = 0; i < 3; i++) {
+        size_t part = (size_t)rnd(sizeof(bytes)) + 1;
+
+        for (size_t k = 0; k < part; k++)
+            bytes[k] = (uint8_t)rnd(256);
+        if (log_side_append(side, slice_from(bytes, part), NULL) != ST_OK) {
+            log_side_drop(side);
+            return false;
+        }
+    }
+    if (rnd(4) == 0) {
+        log_side_drop(side);
+        *n = 0;
+        return true;
+    }
+    if (log_side_seal(side, place, n, sum, NULL) != ST_OK)
+        return false;
+    if (rnd(4) == 0)
+        *n = 0; /* nobody adopts it: to be swept */
+    return true;
+}
+
+/* One batch. False: the power is off, or the log is full. */
+static bool
+write_batch_of(struct log *log, struct log_batch *b)
+{
+    static uint8_t body[16384];
+    struct known *k = &known[n_known];
+    struct log_place side = {0};
+    uint64_t side_n = 0, side_sum = 0;
+    enum status st;
+
+    if (n_known == BATCHES)
+        return false;
+    if (log_wants_spare(log) && log_prepare(log, NULL) != ST_OK)
+        return !off;
+    if (!write_side(log, &side, &side_n, &side_sum) || log_batch_begin(log, b) != ST_OK)
+        return false;
+    *k = (struct known){.fate = UNDER_WAY, .side = side_n > 0 ? side.segment : 0};
+    for (uint32_t i = 0; i < 1 + (uint32_t)rnd(8); i++) {
+        struct slice parts[2];
+        uint64_t lsn, tag[4] = {i == 0 ? k->side : 0, side_n, side_sum, rnd(UINT64_MAX)};
+        size_t n = make_body(body);
+        struct log_place place;
+
+        parts[0] = slice_from(body, n / 3);
+        parts[1] = slice_from(body + n / 3, n - n / 3);
+        if (log_batch_add(log, b, (uint16_t)(1 + i), slice_from(tag, sizeof(tag)), parts, 2, &lsn, &place) != ST_OK)
+            break;
+        if (i == 0)
+            k->first_lsn = lsn;
+        k->sum[i] = sum_of(slice_from(tag, sizeof(tag)), slice_from(body, n));
+        k->records++;
+    }
+    n_known++;
+    if (rnd(12) == 0)
+        sync_fails = 1 + (int)rnd(3);
+    st = log_batch_commit(log, b, NULL);
+    sync_fails = 0;
+    if (st == ST_OK)
+        k->fate = ACKED;
+    else if (st == ST_IO || st == ST_NOSPACE)
+        k->fate = REFUSED;
+    if (k->fate == ACKED)
+        highest_lsn = k->first_lsn + k->records - 1;
+    return st != ST_UNKNOWN && !off;
+}
+
+/* --- replay against what is known --- */
+
+struct check {
+    struct log *log;
+    int batch;       /* index in known */
+    uint32_t record; /* next in it */
+    uint64_t seen_lsn;
+    bool bad;
+};
+
+static bool
+skippable(const struct known *k)
+{
+    return k->fate != ACKED;
+}
+
+static enum status
+on_record(void *arg, const struct log_record *r, struct log_place body)
+{
+    struct check *c = arg;
+    uint64_t sum = sum_of(r->meta, r->body);
+
+    if (r->lsn <= c->seen_lsn)
+        c->bad = !fail("LSN goes back", r->lsn, c->seen_lsn);
+    c->seen_lsn = r->lsn;
+    /* At a batch's beginning: refused ones must not come, one under way may be missing. */
+    while (c->record == 0 && c->batch < n_known && skippable(&known[c->batch]) &&
+           (known[c->batch].fate == REFUSED || known[c->batch].sum[0] != sum))
+        c->batch++;
+    if (c->batch == n_known) {
+        c->bad = !fail("a record that nobody wrote, or that was refused", r->lsn, 0);
+        return ST_CORRUPT;
+    }
+    if (known[c->batch].sum[c->record] != sum || known[c->batch].first_lsn + c->record != r->lsn) {
+        c->bad = !fail("another record than was written", r->lsn, (uint64_t)c->batch);
+        return ST_CORRUPT;
+    }
+    if (++c->record == known[c->batch].records) {
+        known[c->batch].fate = ACKED; /* it came back once: it must stay */
+        c->batch++;
+        c->record = 0;
+    }
+    return ST_OK;
+}
+
+static bool
+is_adopted(void *arg, uint64_t number)
+{
+    for (int i = 0; i < n_known; i++)
+        if (known[i].fate == ACKED && known[i].side == number)
+            return true;
+    return false;
+}
+
+/* Opens after a crash and compares. Batches that were under way and did not come back never may. */
+static bool
+recover(struct log **log)
+{
+    struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH};
+    struct check c = {0};
+    struct err err = {0};
+    enum status st = log_open(&disk, &settings, 0, on_record, &c, log, &err);
+
+    if (off)
+        return true; /* cut again, during recovery */
+    if (st != ST_OK)
+        return c.bad ? false : (snprintf(failure, sizeof(failure), "recovery: %.200s", err.text), false);
+    if (c.record != 0)
+        return fail("half a batch", c.seen_lsn, c.record);
+    for (; c.batch < n_known; c.batch++)
+        if (known[c.batch].fate == ACKED)
+            return fail("an acknowledged batch is lost", (uint64_t)c.batch, known[c.batch].first_lsn);
+    for (int i = 0; i < n_known; i++)
+        if (known[i].fate == UNDER_WAY)
+            known[i].fate = REFUSED;
+    if (log_epoch(*log) <= highest_epoch || log_next_lsn(*log) <= highest_lsn)
+        return fail("numbers go back", log_epoch(*log), log_next_lsn(*log));
+    highest_epoch = log_epoch(*log);
+    if (log_sweep(*log, is_adopted, NULL, NULL) != ST_OK)
+        return off || fail("sweep", 0, 0);
+    for (int i = 0; i < n_known; i++)
+        if (known[i].fate == ACKED && known[i].side != 0 && !log_has_segment(*log, known[i].side))
+            return fail("an adopted side segment is lost", known[i].side, 0);
+    return true;
+}
+
+/* The bytes of adopted side segments, read back through the records' own words. */
+static enum status
+on_side(void *arg, const struct log_record *r, struct log_place body)
+{
+    struct check *c = arg;
+    static uint8_t bytes[3 * 5000];
+    uint64_t tag[4];
+
+    if (r->meta.n != sizeof(tag))
+        return ST_CORRUPT;
+    memcpy(tag, r->meta.p, sizeof(tag));
+    if (tag[0] == 0)
+        return ST_OK;
+    for (int i = 0; i < FILES; i++) {
+        char name[40];
+
+        (void)snprintf(name, sizeof(name), "side-%016" PRIx64, tag[0]);
+        if (!files[i].used || strcmp(files[i].name, name) != 0)
+            continue;
+        if (tag[1] > sizeof(bytes) || d_pread(NULL, i, bytes, tag[1], LOG_HEADER) != (ssize_t)tag[1] ||
+            XXH3_64bits(bytes, tag[1]) != tag[2])
+            c->bad = !fail("a side segment's bytes are lost", tag[0], tag[1]);
+        return ST_OK;
+    }
+    c->bad = !fail("an adopted side segment is gone", tag[0], 0);
+    return ST_OK;
+}
+
+static bool
+check_sides(void)
+{
+    struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH};
+    struct check c = {0};
+    struct log *log;
+
+    if (log_open(&disk, &settings, 0, on_side, &c, &log, NULL) == ST_OK)
+        log_close(log);
+    return !c.bad;
+}
+
+static enum status
+on_any(void *arg, const struct log_record *r, struct log_place body)
+{
+    return ST_OK;
+}
+
+/* A byte of an acknowledged batch that is not the last rots: to be told, not taken for the end. */
+static bool
+check_rot(void)
+{
+    struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH};
+    struct log *log;
+    struct log_batch b = {0};
+    struct err err = {0};
+    enum status st;
+
+    wipe();
+    n_known = 0;
+    highest_lsn = highest_epoch = 0;
+    if (!recover(&log))
+        return false;
+    for (int i = 0; i < 3; i++) {
+        uint64_t lsn;
+        struct log_place place;
+        struct slice body = SLICE("precious");
+
+        if (log_batch_begin(log, &b) != ST_OK ||
+            log_batch_add(log, &b, 1, SLICE("m"), &body, 1, &lsn, &place) != ST_OK ||
+            log_batch_commit(log, &b, NULL) != ST_OK)
+            return fail("write", 0, 0);
+        if (i == 1)
+            for (int k = 0; k < FILES; k++)
+                if (files[k].used && d_pread(NULL, k, &lsn, 8, place.offset) == 8 && memcmp(&lsn, "precious", 8) == 0)
+                    files[k].now[place.offset + rnd(8)] ^= 1;
+    }
+    log_batch_done(&b);
+    log_close(log);
+    st = log_open(&disk, &settings, 0, on_any, NULL, &log, &err);
+    if (st == ST_OK)
+        log_close(log);
+    return st == ST_CORRUPT || fail("rot was not told", st, 0);
+}
+
+/* One image: a life of up to three crashes, some of them during recovery. */
+static bool
+image(void)
+{
+    struct log *log = NULL;
+    struct log_batch b = {0};
+    bool good = true;
+
+    wipe();
+    n_known = 0;
+    highest_lsn = highest_epoch = 0;
+    for (int crash = 0; crash < 3 && good; crash++) {
+        if (crash > 0 && rnd(4) == 0)
+            countdown = (long)rnd(12);
+        log = NULL;
+        good = recover(&log);
+        if (good && log != NULL && !off) {
+            countdown = (long)rnd(60);
+            while (write_batch_of(log, &b))
+                ;
+        }
+        if (log != NULL && good)
+            log_close(log);
+        off = true;
+        reboot();
+    }
+    log = NULL;
+    good = good && recover(&log);
+    if (good) {
+        log_close(log);
+        good = check_sides();
+    }
+    log_batch_done(&b);
+    return good && (rnd(20) != 0 || check_rot());
+}
+
+int
+main(int argc, char **argv)
+{
+    uint64_t images = 300, seed = 1;
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--images") == 0)
+            images = strtoull(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--seed") == 0)
+            seed = strtoull(argv[i + 1], NULL, 10);
+    }
+#ifdef PLANT_BUGS
+    bug_plant(getenv("ESTAFETA_BUG"));
+#endif
+    for (uint64_t i = 0; i < images; i++) {
+        rng = (seed + i) * 0x9e3779b97f4a7c15u | 1;
+        if (!image()) {
+            printf("log_test: image with --seed %" PRIu64 " --images 1: %s\n", seed + i, failure);
+            return 1;
+        }
+    }
+    wipe();
+    printf("log_test: %" PRIu64 " images, every acknowledged batch exactly once\n", images);
+    return 0;
+}
