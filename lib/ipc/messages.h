@@ -85,7 +85,7 @@ enum msg {
     MSG_STORE_LAST = 199,
 };
 
-/* role: enum role. confinement: one readable line, master/confine_table (docs/security.md). */
+/* role: enum role. confinement: one readable line (sys/confine_line.h, docs/security.md). */
 #define BOOT_FIELDS(FIELD) \
     FIELD(u16, role)       \
     FIELD(u32, instance)   \

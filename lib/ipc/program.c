@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "sys/confine_line.h"
 #include "sys/log.h"
 
 #define CONTROL_FD 3
@@ -36,6 +37,7 @@ static struct {
     struct buf settings;
     char root[4096];
     uint32_t instance;
+    struct confine_line confine;
     bool booted, going;
     int status;
 } self;
@@ -179,6 +181,10 @@ on_boot(struct ipc_request *r)
         return ST_SYNTAX;
     if (!slice_to_cstr(m.root, self.root, sizeof(self.root)))
         return ST_SYNTAX;
+    if (confine_line_parse(m.confinement, role_name(self.program->role), &self.confine, &err) != ST_OK) {
+        log_at(LOG_LEVEL_ERR, "%s", err.text);
+        return ST_SYNTAX;
+    }
     self.booted = true;
     self.instance = m.instance;
     buf_put(&self.settings, m.settings);
@@ -266,6 +272,19 @@ on_listen(struct ipc_request *r)
     return st;
 }
 
+/* From here on only what the line allows. What this machine cannot do is said once. */
+static enum status
+confine(struct err *err)
+{
+    struct confine_report report = {0};
+    enum status st = confine_apply(&self.confine.confinement, &report, err);
+
+    if (st == ST_OK && report.missing[0] != '\0')
+        log_at(LOG_LEVEL_NOTICE, "%s is less confined than it should be: %s", role_name(self.program->role),
+               report.missing);
+    return st;
+}
+
 static enum status
 on_go(struct ipc_request *r)
 {
@@ -274,7 +293,7 @@ on_go(struct ipc_request *r)
     if (!self.booted || self.going)
         return ST_STATE;
     self.going = true;
-    if (self.program->start != NULL && self.program->start(&err) != ST_OK) {
+    if (confine(&err) != ST_OK || (self.program->start != NULL && self.program->start(&err) != ST_OK)) {
         log_at(LOG_LEVEL_ERR, "%s cannot start: %s", role_name(self.program->role), err.text);
         program_exit(1);
         return ST_OK;

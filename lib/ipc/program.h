@@ -23,9 +23,10 @@
 struct program {
     enum role role;
     const struct ipc_route *routes; /* ended by type 0; for every peer, filtered by role */
-    /* After BOOT, before confinement: open files, start threads. NULL: nothing to open. */
+    /* At BOOT, before confinement: open files, nothing else. No threads: confinement binds the thread that
+     * applies it and those it makes later. NULL: nothing to open. */
     enum status (*open)(struct err *err);
-    /* Confined, all channels there: begin to serve. */
+    /* Confined, all channels there: make threads, begin to serve. */
     enum status (*start)(struct err *err);
     /* New settings text; keep the old ones and say why on failure. May be NULL. */
     enum status (*reload)(struct slice settings, struct err *err);

@@ -97,7 +97,7 @@ play_master(void *arg)
     AUTO_BUF m = BUF_INIT(1000), reply = BUF_INIT(8192);
     struct msg_text text = {0};
 
-    msg_boot_put(&m, &(struct msg_boot){.role = ROLE_KEY, .root = SLICE("/tmp"), .settings = SLICE("a = 1")});
+    msg_boot_put(&m, &(struct msg_boot){.role = ROLE_KEY, .root = SLICE("/tmp"), .settings = SLICE("a = 1"), .confinement = SLICE("class=key")});
     CHECK_INT(0, ipc_send(control, MSG_BOOT, buf_slice(&m), -1), ST_OK);
     send_arena();
     CHECK_INT(1, ipc_send(control, MSG_GO, (struct slice){0}, -1), ST_OK);
