@@ -138,5 +138,9 @@ ipc_take_bytes(struct slice *in, struct slice *v)
     }                                                                                   \
     MUST_CHECK static inline bool tag##_get(struct slice in, struct tag *m)             \
     {                                                                                   \
-        return tag##_take(&in, m) && in.n == 0;                                         \
+        struct tag got;                                                                 \
+        if (!tag##_take(&in, &got) || in.n != 0)                                        \
+            return false;                                                               \
+        *m = got;                                                                       \
+        return true;                                                                    \
     }
