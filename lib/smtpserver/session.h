@@ -1,0 +1,90 @@
+/*
+ * One SMTP server session, from the greeting to the end: smtpd and submitd are
+ * this engine with two policies. It reads a stream and asks a backend; it knows
+ * no other program, no settings grammar and no disk, so tests need none.
+ *
+ * The backend's functions run on the session's fiber and may wait. All that they
+ * are given lives until they return.
+ */
+#pragma once
+#include "base/arena.h"
+#include "net/stream.h"
+#include "smtp/command.h"
+#include "smtp/data.h"
+#include "smtp/received.h"
+
+struct smtp_session;
+
+/* What is offered and how much is allowed; outlives the session. */
+struct smtp_policy {
+    const char *host;    /* in the greeting, and "by" in Received */
+    bool submission;     /* AUTH before MAIL (RFC 6409 4.3) */
+    bool plaintext_auth; /* AUTH is offered without TLS: loopback and tests only */
+    bool starttls;
+    uint64_t message_size;
+    uint32_t max_recipients, max_errors, max_commands;
+    uint64_t idle_timeout, data_timeout; /* ns; data_timeout: of the whole of DATA */
+};
+
+struct smtp_recipient {
+    struct smtp_recipient *next;
+    struct slice mailbox; /* as written, unquoted */
+    struct smtp_rcpt rcpt;
+    uint64_t account;
+    struct slice detail;
+};
+
+/* A transaction; everything in it lives in the session's arena until the transaction ends. */
+struct smtp_tx {
+    struct smtp_mail mail;
+    struct smtp_recipient *first, **last;
+    uint32_t recipients;
+    uint64_t received; /* ns since 1970: when DATA began */
+    uint64_t size;
+};
+
+struct smtp_backend {
+    /* Is *r ours? Fills account and detail (copied to the arena). ST_NOTFOUND: no such user.
+     * ST_DENIED: not local. ST_QUOTA and all else: as smtp_reply_of(). */
+    enum status (*rcpt)(struct smtp_session *s, struct smtp_recipient *r);
+    /* A body begins: wait for credit. announced: MAIL's SIZE, or 0. */
+    enum status (*body_begin)(struct smtp_session *s, uint64_t announced);
+    /* Room for the next bytes, at least one; then how many of them were used. */
+    enum status (*body_room)(struct smtp_session *s, uint8_t **p, size_t *n);
+    enum status (*body_used)(struct smtp_session *s, size_t n);
+    /* The body is not wanted. After every body_begin comes this or deliver, once. */
+    void (*body_drop)(struct smtp_session *s);
+    /* Durable, or not: prefix and body to all recipients. Words for the 250 in *id (static or arena). */
+    enum status (*deliver)(struct smtp_session *s, struct slice prefix, struct slice *id);
+    /* One step of AUTH; mechanism is set at the first. data: ours to send (ST_MORE). ST_OK: *user is
+     * filled. NULL: no AUTH here. */
+    enum status (*auth)(struct smtp_session *s, struct slice mechanism, bool has_response, struct slice response,
+                        struct buf *data, struct buf *user);
+    void (*auth_abort)(struct smtp_session *s);
+    /* The descriptor is the callee's; nothing was read behind STARTTLS. The session is over. */
+    void (*starttls)(struct smtp_session *s, int fd);
+    /* The session is over, its stream closed: free it. */
+    void (*ended)(struct smtp_session *s);
+};
+
+struct smtp_session {
+    const struct smtp_policy *policy;
+    const struct smtp_backend *backend;
+    void *owner; /* the backend's */
+    struct stream stream;
+    uint8_t peer[16];
+    bool tls, resumed; /* resumed: back from STARTTLS, no greeting */
+    struct slice tls_version, cipher; /* the owner's, as long as the session */
+    /* the engine's */
+    unsigned state;
+    bool esmtp, over, lost;
+    uint32_t errors, commands;
+    struct buf reply, helo, user; /* user: empty until AUTH */
+    struct arena arena;           /* of the transaction */
+    struct smtp_tx tx;
+};
+
+/* Fill the part above "the engine's" of a zeroed struct, stream inited; then this greets and serves. */
+void smtp_session_start(struct smtp_session *s);
+/* Ends it soon with 421, e.g. when the program stops. */
+void smtp_session_cancel(struct smtp_session *s);
