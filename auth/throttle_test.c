@@ -101,11 +101,11 @@ TEST(bounded)
     struct throttle *t = fresh(16);
 
     flunk(t, SECOND, v4(1, 1), "hot", 30);
-    for (int i = 0; i < 10000; i++) {
+    for (unsigned i = 0; i < 10000; i++) {
         char name[16];
 
-        snprintf(name, sizeof name, "n%d", i);
-        flunk(t, SECOND + (uint64_t)i, v4((uint8_t)(i % 200 + 2), 1), name, 1);
+        snprintf(name, sizeof name, "n%u", i);
+        flunk(t, SECOND + i, v4((uint8_t)(i % 200 + 2), 1), name, 1);
     }
     CHECK(0, ask(t, SECOND, v4(250, 1), "hot") > 0);
     throttle_free(t);
