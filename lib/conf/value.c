@@ -280,7 +280,7 @@ put_number(struct buf *out, enum setting_type type, uint64_t number)
             return;
         }
     }
-    assert(!"a duration finer than a millisecond");
+    assert(false); /* a duration finer than a millisecond: no parser gives one */
 }
 
 static void
