@@ -21,7 +21,8 @@
     B(side_unflushed, "a side segment is sealed without a flush")                   \
     B(sweep_all, "side segments that a record adopted are swept too")               \
     B(lsn_repeats, "numbers go back after a restart")                               \
-    B(side_names_unflushed, "a sealed side segment's name is not flushed")
+    B(side_names_unflushed, "a sealed side segment's name is not flushed")          \
+    B(end_unflushed, "a start trusts what a killed program left in the cache")
 
 #ifdef PLANT_BUGS
 enum bug {

@@ -402,6 +402,19 @@ read_header(struct log *log, struct segment *s, uint8_t *bytes, struct err *err)
     return ST_OK;
 }
 
+/* The newest header, and the names, as they were read: see make_durable(). */
+static enum status
+make_header_durable(struct log *log, const struct segment *newest, const uint8_t *header, struct err *err)
+{
+    if (BUG(end_unflushed))
+        return ST_OK;
+    if (!write_full(log, newest->fd, header, LOG_HEADER, 0) || log->disk.sync(log->disk.self, newest->fd) != 0)
+        return err_sys(err, "log: flush the header of segment %" PRIx64, newest->number);
+    if (log->disk.sync_names(log->disk.self) != 0)
+        return err_sys(err, "log: flush the names");
+    return ST_OK;
+}
+
 /* Every segment that the newest header names must be there. */
 static enum status
 check_manifest(struct log *log, const struct segment *newest, const uint8_t *header, struct err *err)
@@ -476,11 +489,40 @@ read_batch(struct scan *scan, const struct segment *s, struct log_batch_header *
     return at == h->length ? ST_OK : ST_CORRUPT;
 }
 
+/* A batch that another follows is durable, for that one was written later. The last one may be in the cache
+ * alone: its program was killed before the flush, or a failed flush has marked it clean. It is about to count for
+ * ever, in the index and before the next epoch, so it is written once more (the same bytes: a cut in between
+ * tears nothing) and flushed. */
+static enum status
+make_durable(struct scan *scan, const struct segment *s, const struct log_batch_header *h)
+{
+    struct log *log = scan->log;
+    struct log_batch_header next = {0};
+    uint8_t bytes[LOG_BATCH_HEADER];
+    uint64_t at = s->used + h->length;
+
+    if (BUG(end_unflushed) || h->first_lsn + h->records - 1 <= scan->from)
+        return ST_OK; /* what the index has kept went through here before */
+    if (at + LOG_BATCH_HEADER <= s->size) {
+        if (!read_full(log, s->fd, bytes, sizeof(bytes), at))
+            return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, at);
+        if (log_batch_header_get(slice_from(bytes, sizeof(bytes)), s->seed, s->epoch, &next) == ST_OK &&
+            next.number == h->number + 1)
+            return ST_OK;
+    }
+    if (!write_full(log, s->fd, scan->bytes, h->length, s->used) || log->disk.sync(log->disk.self, s->fd) != 0)
+        return err_sys(scan->err, "log: flush the end of segment %" PRIx64, s->number);
+    return ST_OK;
+}
+
 static enum status
 replay_batch(struct scan *scan, struct segment *s, const struct log_batch_header *h)
 {
     uint64_t at = LOG_BATCH_HEADER;
+    enum status durable = make_durable(scan, s, h);
 
+    if (durable != ST_OK)
+        return durable;
     for (uint32_t i = 0; i < h->records; i++) {
         struct log_record r = {0};
         struct log_place body = {s->number, 0};
@@ -622,6 +664,8 @@ read_all(struct log *log, uint64_t from, log_replay replay, void *arg, struct er
     }
     if (st == ST_OK && last != NULL)
         st = check_manifest(log, last, newest, err);
+    if (st == ST_OK && last != NULL)
+        st = make_header_durable(log, last, newest, err);
     if (st == ST_OK)
         st = scan_all(&scan);
     free(scan.bytes);

@@ -275,6 +275,15 @@ reboot(void)
     sync_fails = 0;
 }
 
+/* The program was killed and the machine lives on: what is read is what was written, flushed or not. */
+static void
+killed(void)
+{
+    off = false;
+    countdown = -1;
+    sync_fails = 0;
+}
+
 /* --- the client and what it knows --- */
 
 enum fate { ACKED, REFUSED, UNDER_WAY };
@@ -597,7 +606,10 @@ image(void)
         if (log != NULL && good)
             log_close(log);
         off = true;
-        reboot();
+        if (rnd(3) == 0)
+            killed();
+        else
+            reboot();
     }
     log = NULL;
     good = good && recover(&log);
