@@ -818,6 +818,13 @@ authd_open(struct err *err)
         verified_new(VERIFIED_SIZE, verified_key, &self.verified) != ST_OK ||
         tickets_new(CONNECTIONS_MAX / 4, &self.tickets) != ST_OK)
         return err_set(err, ST_MEMORY, "no memory for the tables");
+    return ST_OK;
+}
+
+/* Confined by now, so that the threads are too. */
+static enum status
+authd_start(struct err *err)
+{
     return hasher_new(program_loop(), (unsigned)self.settings.hash_threads, (unsigned)self.settings.hash_queue,
                       &self.hasher, err);
 }
@@ -847,7 +854,8 @@ static const struct ipc_route routes[] = {
 int
 main(int argc, char **argv)
 {
-    static const struct program program = {.role = ROLE_AUTH, .routes = routes, .open = authd_open, .reload = authd_reload};
+    static const struct program program = {
+        .role = ROLE_AUTH, .routes = routes, .open = authd_open, .start = authd_start, .reload = authd_reload};
 
     return program_main(&program, argc, argv);
 }
