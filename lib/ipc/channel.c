@@ -29,6 +29,7 @@ struct call {
     uint16_t type;
     struct wait wait;
     struct buf *reply;
+    int *fd; /* where a descriptor of the answer goes, or NULL: it is closed */
 };
 
 /* A datagram that could not be sent yet. */
@@ -392,10 +393,11 @@ ipc_send(struct channel *ch, enum msg type, struct slice payload, int fd)
     return send_frame(ch, &f, fd);
 }
 
-enum status
-ipc_call(struct channel *ch, enum msg type, struct slice payload, int fd, uint64_t deadline, struct buf *reply)
+static enum status
+call_and_wait(struct channel *ch, enum msg type, struct slice payload, int fd, uint64_t deadline, struct buf *reply,
+              int *got)
 {
-    struct call call = {.serial = ++ch->serial, .type = (uint16_t)type, .reply = reply};
+    struct call call = {.serial = ++ch->serial, .type = (uint16_t)type, .reply = reply, .fd = got};
     struct frame f = {.type = (uint16_t)type, .serial = call.serial, .payload = payload};
     enum status st = send_frame(ch, &f, fd);
 
@@ -408,6 +410,19 @@ ipc_call(struct channel *ch, enum msg type, struct slice payload, int fd, uint64
     call.prev->next = call.next; /* a call that was answered points at itself */
     call.next->prev = call.prev;
     return st;
+}
+
+enum status
+ipc_call(struct channel *ch, enum msg type, struct slice payload, int fd, uint64_t deadline, struct buf *reply)
+{
+    return call_and_wait(ch, type, payload, fd, deadline, reply, NULL);
+}
+
+enum status
+ipc_call_fd(struct channel *ch, enum msg type, struct slice payload, uint64_t deadline, struct buf *reply, int *got)
+{
+    *got = -1;
+    return call_and_wait(ch, type, payload, -1, deadline, reply, got);
 }
 
 /* --- big replies --- */
@@ -546,7 +561,7 @@ fetch_chunks(struct channel *ch, struct slice payload, struct buf *to)
 }
 
 static enum status
-on_reply(struct channel *ch, const struct frame *f)
+on_reply(struct channel *ch, const struct frame *f, int *fd)
 {
     struct call *call = ch->calls.next;
     enum status st = ST_OK;
@@ -572,6 +587,10 @@ on_reply(struct channel *ch, const struct frame *f)
     call->prev->next = call->next;
     call->next->prev = call->prev;
     call->next = call->prev = call;
+    if ((f->flags & FLAG_FD) && call->fd != NULL) {
+        *call->fd = *fd;
+        *fd = -1;
+    }
     wait_end(&call->wait, st != ST_OK ? st : f->status < ST_COUNT ? (enum status)f->status : ST_UNKNOWN);
     return ST_OK;
 }
@@ -639,7 +658,7 @@ on_datagram(struct channel *ch, struct slice in, int *fd)
         }
         stats.frames_in++;
         if (f.flags & FLAG_REPLY)
-            st = on_reply(ch, &f);
+            st = on_reply(ch, &f, fd);
         else if (f.type == MSG_CHUNKS_FREE)
             st = on_chunks_free(ch, f.payload);
         else

@@ -69,6 +69,9 @@ struct ipc_route {
  * (nothing was sent). fd is -1 or sent along; it stays the caller's. reply may be NULL. */
 MUST_CHECK enum status ipc_call(struct channel *ch, enum msg type, struct slice payload, int fd,
                                 uint64_t deadline, struct buf *reply);
+/* The same, for answers that may bring a descriptor: *got is it, the caller's, or -1. */
+MUST_CHECK enum status ipc_call_fd(struct channel *ch, enum msg type, struct slice payload, uint64_t deadline,
+                                   struct buf *reply, int *got);
 /* No answer wanted. */
 enum status ipc_send(struct channel *ch, enum msg type, struct slice payload, int fd);
 /* Answers a request, once. The payload may be up to IPC_PAYLOAD_MAX (with an output arena). */

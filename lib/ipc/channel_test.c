@@ -66,6 +66,7 @@ on_descriptor(struct ipc_request *r)
     return ST_OK;
 }
 
+static enum status on_wants_descriptor(struct ipc_request *r);
 static const struct ipc_route none[] = {{0}};
 static const struct ipc_route routes[] = {
     {MSG_SECRET_DELETE, ROLE_BIT(SMTP), on_name, false},
@@ -73,6 +74,7 @@ static const struct ipc_route routes[] = {
     {MSG_DIGEST_FEED, ROLE_BIT(SMTP), on_big, false},
     {MSG_CONN_TLS, ROLE_BIT(SMTP), on_descriptor, true},
     {MSG_KEY_SIGN, ROLE_BIT(EDGE), on_name, false},
+    {MSG_ADMIN_OPEN, ROLE_BIT(SMTP), on_wants_descriptor, false},
     {0},
 };
 
@@ -212,6 +214,39 @@ TEST(descriptor)
     run(sends_descriptor);
 }
 
+static enum status
+on_wants_descriptor(struct ipc_request *r)
+{
+    int p[2];
+
+    CHECK_INT(0, pipe(p), 0);
+    CHECK_INT(1, write(p[1], "yo", 2), 2);
+    ipc_answer_fd(r->from, ST_OK, SLICE("here"), p[0]);
+    close(p[0]);
+    close(p[1]);
+    return ST_OK;
+}
+
+static void
+gets_descriptor(void *arg)
+{
+    AUTO_BUF reply = BUF_INIT(100);
+    char got[3] = "";
+    int fd = -1;
+
+    CHECK_INT(0, ipc_call_fd(front, MSG_ADMIN_OPEN, (struct slice){0}, soon(), &reply, &fd), ST_OK);
+    CHECK_SLICE(1, buf_slice(&reply), slice_of("here"));
+    CHECK_INT(2, read(fd, got, 2), 2);
+    CHECK_SLICE(3, slice_of(got), slice_of("yo"));
+    close(fd);
+    loop_stop(loop);
+}
+
+TEST(descriptor_in_answer)
+{
+    run(gets_descriptor);
+}
+
 static void
 times_out(void *arg)
 {
@@ -283,4 +318,4 @@ TEST(shm_read)
     shm_unmap(&shm);
 }
 
-TEST_MAIN(call, big_replies, big_replies_wait, descriptor, late_answer, breach, shm_read)
+TEST_MAIN(call, big_replies, big_replies_wait, descriptor, descriptor_in_answer, late_answer, breach, shm_read)

@@ -151,7 +151,7 @@ outcome(unsigned calls, int (*try)(void), bool root)
     struct confinement c = {.role = "test", .uid = root ? NOBODY : CONFINE_STAY, .gid = root ? NOBODY : CONFINE_STAY,
                             .paths = {{dir, calls != CONFINE_KEY}}, .calls = calls, .files = 64};
     struct confine_report r;
-    int status;
+    int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
