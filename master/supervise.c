@@ -1,0 +1,506 @@
+#include "master/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/fd.h"
+#include "sys/log.h"
+
+#define STOP_WITHIN SECONDS(10)
+#define BACKOFF_MOST SECONDS(5)
+#define STEADY SECONDS(30) /* after so long a program counts as well: its next restart is at once */
+#define STOPS 8            /* steps of the table's `stop` column */
+
+enum state { DOWN, STARTING, READY, STOPPING };
+
+struct program {
+    struct supervisor *s;
+    const struct program_row *row;
+    enum state state;
+    pid_t pid;
+    struct watch pidfd; /* readable when it has ended */
+    struct channel *control;
+    struct timer timer; /* DOWN: start again; STOPPING: kill */
+    unsigned starts, failures;
+    uint64_t since;
+    int arena; /* its own, writable; -1 */
+};
+
+struct supervisor {
+    struct loop *loop;
+    struct supervise_settings settings;
+    struct program *programs; /* n_rows */
+    bool told_ready, stopping;
+    uint8_t stop_step;
+    uint32_t next_ctl;
+};
+
+static struct supervisor *supervisor; /* a process supervises once: channels carry no argument */
+static const char *const state_names[] = {"down", "starting", "ready", "stopping"};
+
+static struct program *
+program_of(struct supervisor *s, enum role role)
+{
+    for (size_t i = 0; i < s->settings.n_rows; i++)
+        if (s->programs[i].row->role == role)
+            return &s->programs[i];
+    return NULL;
+}
+
+/* --- what a program is given --- */
+
+static void
+put_confinement(struct buf *b, const struct supervisor *s, const struct program_row *row)
+{
+    struct slice paths = slice_of(row->paths);
+
+    if (geteuid() == 0 && s->settings.uid_base != 0)
+        buf_printf(b, "uid=%u gid=%u ", (unsigned)s->settings.uid_base + (unsigned)row->role,
+                   (unsigned)s->settings.uid_base + (unsigned)row->role);
+    buf_printf(b, "class=%s files=%u memory=%llu tasks=%u", row->calls, row->files,
+               (unsigned long long)row->memory_mib * MASTER_MIB, row->tasks);
+    while (paths.n > 0) {
+        struct slice word = take_until(&paths, ' '), kind = take_until(&word, '=');
+
+        (void)take_byte(&paths, ' ');
+        (void)take_byte(&word, '=');
+        buf_printf(b, " %.*s=%s/%.*s", SLICE_ARG(kind), s->settings.root, SLICE_ARG(word));
+    }
+}
+
+static enum status
+send_boot(struct program *p)
+{
+    struct supervisor *s = p->s;
+    AUTO_BUF line = BUF_INIT(4096), m = BUF_INIT(IPC_INLINE);
+    struct msg_boot boot = {.role = (uint16_t)p->row->role,
+                            .root = slice_of(s->settings.root),
+                            .settings = s->settings.settings};
+
+    put_confinement(&line, s, p->row);
+    boot.confinement = buf_slice(&line);
+    msg_boot_put(&m, &boot);
+    if (!buf_ok(&line) || !buf_ok(&m))
+        return ST_LIMIT;
+    return ipc_send(p->control, MSG_BOOT, buf_slice(&m), -1);
+}
+
+static enum status
+send_arena(struct program *to, enum arena_kind kind, enum role peer, size_t size, int fd)
+{
+    AUTO_BUF m = BUF_INIT(100);
+
+    msg_arena_put(&m, &(struct msg_arena){.kind = (uint8_t)kind, .role = (uint16_t)peer, .size = size});
+    return ipc_send(to->control, MSG_ARENA, buf_slice(&m), fd);
+}
+
+static enum status
+send_peer(struct program *to, enum role peer, uint32_t instance, int fd)
+{
+    AUTO_BUF m = BUF_INIT(100);
+
+    msg_peer_put(&m, &(struct msg_peer){(uint16_t)peer, instance});
+    return ipc_send(to->control, MSG_PEER, buf_slice(&m), fd);
+}
+
+/* A fresh channel between both ends of a link, and its arenas. */
+static enum status
+connect_link(struct supervisor *s, const struct link_row *link)
+{
+    struct program *a = program_of(s, link->role), *b = program_of(s, link->consumer);
+    int ends[2];
+    enum status st;
+
+    if (a == NULL || b == NULL || a->control == NULL || b->control == NULL)
+        return ST_OK; /* made when the other one starts */
+    if (!seqpacket_pair(ends))
+        return ST_IO;
+    st = send_peer(a, b->row->role, 0, ends[0]);
+    if (st == ST_OK)
+        st = send_peer(b, a->row->role, 0, ends[1]);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    if (st == ST_OK && link->bodies) {
+        AUTO_FD reader = memfd_readonly(a->arena);
+
+        st = reader < 0 ? ST_IO
+                        : send_arena(b, ARENA_IN, a->row->role, (size_t)a->row->arena_mib * MASTER_MIB, reader);
+    }
+    if (st == ST_OK && link->replies_mib > 0) {
+        size_t size = (size_t)link->replies_mib * MASTER_MIB;
+        AUTO_FD writer = memfd_sized("replies", size);
+        AUTO_FD reader = writer < 0 ? -1 : memfd_readonly(writer);
+
+        st = reader < 0 ? ST_IO : send_arena(b, ARENA_OUT, a->row->role, size, writer);
+        if (st == ST_OK)
+            st = send_arena(a, ARENA_REPLIES, b->row->role, size, reader);
+    }
+    return st;
+}
+
+static enum status
+connect_all(struct program *p)
+{
+    const struct supervise_settings *set = &p->s->settings;
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < set->n_links && st == ST_OK; i++)
+        if (set->links[i].role == p->row->role || set->links[i].consumer == p->row->role)
+            st = connect_link(p->s, &set->links[i]);
+    return st;
+}
+
+/* --- processes --- */
+
+static void on_control_closed(struct channel *ch);
+static enum status on_ready(struct ipc_request *r);
+
+static const struct ipc_route control_routes[] = {
+    {MSG_READY, ~0u, on_ready, false},
+    {0},
+};
+
+static void
+exec_program(const char *path, int control)
+{
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (control == 3)
+        (void)fcntl(3, F_SETFD, 0);
+    else
+        (void)dup2(control, 3);
+    (void)execl(path, path, (char *)NULL);
+    _exit(127);
+}
+
+static enum status
+launch(struct program *p, struct err *err)
+{
+    char path[4096];
+    int ends[2], pidfd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", p->s->settings.programs, role_name(p->row->role));
+    if (access(path, X_OK) != 0)
+        return err_sys(err, "cannot run %s", path);
+    if (!seqpacket_pair(ends))
+        return err_sys(err, "socket pair for %s", path);
+    p->pid = fork();
+    if (p->pid == 0)
+        exec_program(path, ends[1]);
+    (void)close(ends[1]);
+    if (p->pid < 0) {
+        (void)close(ends[0]);
+        return err_sys(err, "fork %s", path);
+    }
+    pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+    p->pidfd.fd = pidfd;
+    if (pidfd < 0 || loop_watch(p->s->loop, &p->pidfd, EPOLLIN) != ST_OK ||
+        channel_new(p->s->loop, ends[0], p->row->role, 0, control_routes, on_control_closed, &p->control) != ST_OK) {
+        enum status st = err_sys(err, "watch %s", path);
+
+        (void)kill(p->pid, SIGKILL);
+        (void)waitpid(p->pid, NULL, 0);
+        if (pidfd >= 0) {
+            loop_unwatch(p->s->loop, &p->pidfd);
+            (void)close(pidfd);
+        }
+        (void)close(ends[0]);
+        return st;
+    }
+    p->state = STARTING;
+    p->starts++;
+    p->since = loop_now(p->s->loop);
+    return ST_OK;
+}
+
+static enum status
+start_program(struct program *p, struct err *err)
+{
+    size_t size = (size_t)p->row->arena_mib * MASTER_MIB;
+    enum status st;
+
+    if (size > 0) {
+        if (p->arena >= 0)
+            (void)close(p->arena);
+        p->arena = memfd_sized("bodies", size);
+        if (p->arena < 0)
+            return err_sys(err, "arena of %s", role_name(p->row->role));
+    }
+    st = launch(p, err);
+    if (st == ST_OK)
+        st = send_boot(p);
+    if (st == ST_OK && size > 0)
+        st = send_arena(p, ARENA_OWN, p->row->role, size, p->arena);
+    if (st == ST_OK)
+        st = connect_all(p);
+    if (st == ST_OK && p->row->role == ROLE_EDGE && p->s->settings.listeners != NULL)
+        st = p->s->settings.listeners(p->control);
+    if (st == ST_OK)
+        st = ipc_send(p->control, MSG_GO, (struct slice){0}, -1);
+    if (st != ST_OK && err != NULL && err->text[0] == '\0')
+        (void)err_set(err, st, "cannot start %s: %s", role_name(p->row->role), status_text(st));
+    return st;
+}
+
+static void
+start_again(struct program *p)
+{
+    uint64_t now = loop_now(p->s->loop), wait = 0;
+
+    if (now - p->since < STEADY && p->failures > 0) {
+        unsigned doublings = p->failures < 7 ? p->failures - 1 : 6;
+
+        wait = MSEC(100) << doublings;
+    }
+    p->failures = now - p->since < STEADY ? p->failures + 1 : 1;
+    loop_timer(p->s->loop, &p->timer, now + (wait < BACKOFF_MOST ? wait : BACKOFF_MOST));
+}
+
+static void
+on_timer(struct timer *t)
+{
+    struct program *p = OUTER(t, struct program, timer);
+    struct err err = {0};
+
+    if (p->state == STOPPING) {
+        log_at(LOG_LEVEL_WARNING, "%s[%d] does not stop; killed", role_name(p->row->role), (int)p->pid);
+        (void)kill(p->pid, SIGKILL);
+        return;
+    }
+    if (p->state != DOWN || p->s->stopping)
+        return;
+    if (start_program(p, &err) == ST_OK)
+        return;
+    log_at(LOG_LEVEL_ERR, "%s", err.text);
+    if (p->state == DOWN)
+        start_again(p);
+    else
+        (void)kill(p->pid, SIGKILL); /* its end comes by the pidfd */
+}
+
+static enum status
+on_ready(struct ipc_request *r)
+{
+    struct supervisor *s = supervisor;
+    bool all = true;
+
+    for (size_t i = 0; i < s->settings.n_rows; i++) {
+        if (s->programs[i].control == r->channel)
+            s->programs[i].state = READY;
+        all = all && s->programs[i].state == READY;
+    }
+    if (all && !s->told_ready && s->settings.all_ready != NULL)
+        s->settings.all_ready();
+    s->told_ready = s->told_ready || all;
+    return ST_OK;
+}
+
+/* Its process is ended too, or will be: without a control channel it is of no use. */
+static void
+on_control_closed(struct channel *ch)
+{
+    struct supervisor *s = supervisor;
+
+    for (size_t i = 0; i < s->settings.n_rows; i++)
+        if (s->programs[i].control == ch) {
+            s->programs[i].control = NULL;
+            if (s->programs[i].pid > 0)
+                (void)kill(s->programs[i].pid, SIGKILL);
+        }
+    channel_free(ch);
+}
+
+/* --- the end of a program --- */
+
+static void
+tell_step(struct supervisor *s)
+{
+    bool any = false;
+
+    while (!any && s->stop_step < STOPS) {
+        for (size_t i = 0; i < s->settings.n_rows; i++) {
+            struct program *p = &s->programs[i];
+
+            if (p->row->stop != s->stop_step || p->pid <= 0)
+                continue;
+            any = true;
+            if (p->state == STOPPING)
+                continue;
+            p->state = STOPPING;
+            if (p->control != NULL)
+                (void)ipc_send(p->control, MSG_STOP, (struct slice){0}, -1);
+            loop_timer(s->loop, &p->timer, loop_now(s->loop) + STOP_WITHIN);
+        }
+        if (!any)
+            s->stop_step++;
+    }
+    if (!any && s->settings.all_stopped != NULL)
+        s->settings.all_stopped();
+}
+
+static void
+on_end(struct watch *w, uint32_t events)
+{
+    struct program *p = OUTER(w, struct program, pidfd);
+    struct supervisor *s = p->s;
+    int status = 0;
+    bool asked = p->state == STOPPING;
+
+    if (waitpid(p->pid, &status, WNOHANG) != p->pid)
+        return;
+    loop_unwatch(s->loop, &p->pidfd);
+    (void)close(p->pidfd.fd);
+    loop_timer_stop(s->loop, &p->timer);
+    if (!asked || status != 0)
+        log_at(LOG_LEVEL_ERR, "%s[%d] ended by %s %d", role_name(p->row->role), (int)p->pid,
+               WIFSIGNALED(status) ? "signal" : "status",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    p->pid = 0;
+    p->state = DOWN;
+    channel_free(p->control);
+    p->control = NULL;
+    if (s->stopping)
+        tell_step(s);
+    else
+        start_again(p);
+}
+
+/* --- the whole --- */
+
+enum status
+supervisor_start(struct loop *loop, const struct supervise_settings *settings, struct supervisor **result,
+                 struct err *err)
+{
+    struct supervisor *s = calloc(1, sizeof(*s));
+    enum status st = ST_OK;
+
+    if (s == NULL || (s->programs = calloc(settings->n_rows, sizeof(*s->programs))) == NULL) {
+        free(s);
+        return err_set(err, ST_MEMORY, "no memory");
+    }
+    s->loop = loop;
+    s->settings = *settings;
+    supervisor = s;
+    for (size_t i = 0; i < settings->n_rows; i++)
+        s->programs[i] = (struct program){.s = s,
+                                          .row = &settings->rows[i],
+                                          .arena = -1,
+                                          .pidfd = {.ready = on_end, .fd = -1},
+                                          .timer = {.fire = on_timer}};
+    for (size_t i = 0; i < settings->n_rows && st == ST_OK; i++)
+        st = start_program(&s->programs[i], err);
+    if (st != ST_OK) {
+        supervisor_free(s);
+        return st;
+    }
+    *result = s;
+    return ST_OK;
+}
+
+void
+supervisor_stop(struct supervisor *s)
+{
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    for (size_t i = 0; i < s->settings.n_rows; i++)
+        loop_timer_stop(s->loop, &s->programs[i].timer);
+    tell_step(s);
+}
+
+/* Whatever still runs is killed. */
+void
+supervisor_free(struct supervisor *s)
+{
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->settings.n_rows; i++) {
+        struct program *p = &s->programs[i];
+
+        loop_timer_stop(s->loop, &p->timer);
+        channel_free(p->control);
+        if (p->pid > 0) {
+            (void)kill(p->pid, SIGKILL);
+            (void)waitpid(p->pid, NULL, 0);
+            loop_unwatch(s->loop, &p->pidfd);
+            (void)close(p->pidfd.fd);
+        }
+        if (p->arena >= 0)
+            (void)close(p->arena);
+    }
+    free(s->programs);
+    free(s);
+    supervisor = NULL;
+}
+
+enum status
+supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers)
+{
+    AUTO_BUF m = BUF_INIT(IPC_INLINE), reply = BUF_INIT(IPC_INLINE);
+    enum status worst = ST_OK;
+
+    msg_reload_put(&m, &(struct msg_reload){settings});
+    if (!buf_ok(&m))
+        return ST_LIMIT;
+    for (size_t i = 0; i < s->settings.n_rows; i++) {
+        struct program *p = &s->programs[i];
+        struct msg_text text = {0};
+        enum status st;
+
+        if (p->control == NULL)
+            continue;
+        st = ipc_call(p->control, MSG_RELOAD, buf_slice(&m), -1, loop_now(s->loop) + SECONDS(5), &reply);
+        if (st == ST_OK)
+            continue;
+        if (!msg_text_get(buf_slice(&reply), &text) || text.text.n == 0)
+            text.text = slice_of(status_text(st));
+        buf_printf(answers, "%s: %.*s\n", role_name(p->row->role), SLICE_ARG(text.text));
+        worst = st;
+    }
+    return worst;
+}
+
+void
+supervisor_status(struct supervisor *s, struct buf *text)
+{
+    buf_printf(text, "%-10s %8s %-9s %7s %9s\n", "program", "pid", "state", "starts", "seconds");
+    for (size_t i = 0; i < s->settings.n_rows; i++) {
+        const struct program *p = &s->programs[i];
+
+        buf_printf(text, "%-10s %8d %-9s %7u %9llu\n", role_name(p->row->role), (int)p->pid, state_names[p->state],
+                   p->starts, (unsigned long long)((loop_now(s->loop) - p->since) / SECONDS(1)));
+    }
+}
+
+enum status
+supervisor_open(struct supervisor *s, enum role role, int *fd)
+{
+    struct program *p = program_of(s, role);
+    int ends[2];
+    enum status st;
+
+    if (p == NULL)
+        return ST_NOTFOUND;
+    if (p->control == NULL)
+        return ST_UNAVAILABLE;
+    if (!seqpacket_pair(ends))
+        return ST_IO;
+    st = send_peer(p, ROLE_CTL, ++s->next_ctl, ends[0]);
+    (void)close(ends[0]);
+    if (st != ST_OK) {
+        (void)close(ends[1]);
+        return st;
+    }
+    *fd = ends[1];
+    return ST_OK;
+}

@@ -1,0 +1,39 @@
+/*
+ * Starting, connecting, watching and stopping the programs of a table. Owns their
+ * processes; knows nothing of what they do. One loop, one thread.
+ */
+#pragma once
+#include <sys/types.h>
+
+#include "ipc/channel.h"
+#include "master/table.h"
+
+struct supervisor;
+
+struct supervise_settings {
+    const char *root;        /* absolute; paths of the table are below it */
+    const char *programs;    /* folder of the executables */
+    struct slice settings;   /* text that every program gets; the caller's, as long as the supervisor */
+    uid_t uid_base;          /* program N of the role table runs as uid_base + N when we are root; 0: all as we are */
+    const struct program_row *rows;
+    size_t n_rows;
+    const struct link_row *links;
+    size_t n_links;
+    /* Called for edged (ROLE_EDGE) before GO, to send MSG_LISTEN over its control channel. May be NULL. */
+    enum status (*listeners)(struct channel *control);
+    void (*all_ready)(void);  /* once, when every program is ready */
+    void (*all_stopped)(void);
+};
+
+/* Starts everything. On failure what was started is ended again. */
+MUST_CHECK enum status supervisor_start(struct loop *loop, const struct supervise_settings *settings,
+                                        struct supervisor **s, struct err *err);
+/* In the table's order, each within ten seconds, then by SIGKILL; all_stopped() when the last has gone. */
+void supervisor_stop(struct supervisor *s);
+void supervisor_free(struct supervisor *s);
+/* To each program in turn; the answers' words, one line each, go to *answers. On a fiber. */
+enum status supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers);
+/* A table for people: program, pid, state, starts, seconds. */
+void supervisor_status(struct supervisor *s, struct buf *text);
+/* A new channel with role CTL to a program: the other end, the caller's. ST_UNAVAILABLE while it is down. */
+MUST_CHECK enum status supervisor_open(struct supervisor *s, enum role role, int *fd);
