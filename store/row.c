@@ -41,6 +41,7 @@ static const struct shape {
     {ROW_SHARD, "shard", true, {0}, 0, 0},
     {ROW_APPLIED, "applied", true, {0}, 0, 0},
     {ROW_BROKEN, "broken", true, {8}, 0, 0},
+    {ROW_FORMAT, "format", true, {0}, 0, 0},
 };
 
 static const struct shape *
@@ -250,6 +251,7 @@ row_value_ok(enum row_kind kind, struct slice value)
     case ROW_ACCOUNT_NAME:
     case ROW_REFS:
     case ROW_APPLIED:
+    case ROW_FORMAT:
         return OK_AS(number);
     case ROW_KEYWORD:
     case ROW_SCRIPT:

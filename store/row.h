@@ -38,6 +38,7 @@
  *   0 41 shard                                             row_shard
  *   0 42 applied                                           row_number: LSN of the last record in the index
  *   0 43 broken       8 account                            row_name: why the account is out of service
+ *   0 44 format                                            row_number: ROW_VERSION
  */
 #pragma once
 #include "ipc/codec.h"
@@ -76,7 +77,8 @@ enum row_kind {
     ROW_REQUEST_DUE,
     ROW_SHARD,
     ROW_APPLIED,
-    ROW_BROKEN
+    ROW_BROKEN,
+    ROW_FORMAT
 };
 
 /* A key as values; parts and tail that its kind does not have are 0. */
@@ -101,6 +103,14 @@ bool row_value_ok(enum row_kind kind, struct slice value);
 void row_text(struct buf *out, struct slice key, struct slice value);
 /* The least key above all that begin with `prefix`; empty when there is none (all bytes 0xff). */
 void row_range_end(struct buf *out, struct slice prefix);
+
+/* Where puts and deletes go: a batch of the index, a test's list. Bytes are copied. */
+struct row_sink {
+    void *arg;
+    void (*put)(void *arg, struct slice key, struct slice value);
+    void (*del)(void *arg, struct slice key);
+    void (*del_range)(void *arg, struct slice from, struct slice to); /* [from, to) */
+};
 
 /* Makes a declared struct a field type of others: its bytes stand in line, without a length. */
 #define ROW_NEST(tag)                                                       \
