@@ -414,4 +414,91 @@ TEST(apply_hostile)
     life_done(&life);
 }
 
-TEST_MAIN(replay_from_every_prefix, apply_twice, apply_result, apply_hostile)
+/* A record that fails half way leaves no row of it, when its batch is rolled back. */
+TEST(batch_rollback)
+{
+    struct life life = {0};
+    AUTO_BUF before = BUF_INIT(1u << 20), after = BUF_INIT(1u << 20), rows = BUF_INIT(4096), bad = BUF_INIT(4096);
+    struct index_batch *batch = index_batch_new();
+    struct row_sink sink = index_batch_sink(batch);
+    char folder[64], path[80];
+    struct index *index = NULL;
+
+    live(&life);
+    make_folder(folder, sizeof(folder), path, sizeof(path));
+    CHECK_INT(0, index_open(path, NULL, &index, NULL), ST_OK);
+    apply_from(index, &life, 0, 2);
+    dump_into(index, &before);
+    index_batch_mark(batch);
+    record_change_put(&rows, &(struct record_change){1, 1, message(2, 9)});
+    buf_puts(&rows, "x");
+    record_flags_write(&bad, &(struct record_flags){.account = 1, .mailbox = 1, .rows = buf_slice(&rows)});
+    CHECK_INT(0, apply_record(RECORD_FLAGS, buf_slice(&bad), &sink), ST_CORRUPT);
+    index_batch_rollback(batch);
+    CHECK_INT(0, index_write(index, batch, 2, NULL), ST_OK);
+    dump_into(index, &after);
+    CHECK_SLICE(0, buf_slice(&after), buf_slice(&before));
+    index_batch_free(batch);
+    index_close(index);
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    life_done(&life);
+}
+
+/* Built beside, switched: the new one is there, the old one gone, and a snapshot shows what was. */
+TEST(index_switch)
+{
+    struct life life = {0};
+    AUTO_BUF value = BUF_INIT(64);
+    char folder[64], path[80], beside[96];
+    struct index *index = NULL, *fresh = NULL;
+    struct index_snapshot *snapshot;
+    const struct row_key shard = {0, ROW_SHARD};
+
+    live(&life);
+    make_folder(folder, sizeof(folder), path, sizeof(path));
+    (void)snprintf(beside, sizeof(beside), "%s.new", path);
+    for (int round = 0; round < 2; round++) { /* without an old one, then with */
+        CHECK_INT(round, index_build(path, NULL, &fresh, NULL), ST_OK);
+        apply_from(fresh, &life, 0, (size_t)round + 1);
+        index_close(index);
+        index = NULL;
+        CHECK_INT(round, index_switch(path, NULL, fresh, &index, NULL), ST_OK);
+        CHECK_INT(round, index_applied(index), round + 1);
+        CHECK(round, access(beside, F_OK) != 0);
+    }
+    snapshot = index_snapshot_new(index);
+    apply_from(index, &life, 2, life.n);
+    buf_clear(&value);
+    CHECK_INT(0, index_get(index, snapshot, &(struct row_key){0, ROW_APPLIED}, &value, NULL), ST_OK);
+    CHECK_INT(0, value.p[0], 2);
+    CHECK_INT(0, index_get(index, snapshot, &(struct row_key){0, ROW_REFS, {5}}, &value, NULL), ST_NOTFOUND);
+    CHECK_INT(0, index_get(index, NULL, &shard, &value, NULL), ST_OK);
+    index_snapshot_free(index, snapshot);
+    index_close(index);
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    life_done(&life);
+}
+
+/* An index of another format is refused, so that it is built anew. */
+TEST(index_format)
+{
+    AUTO_BUF key = BUF_INIT(64), value = BUF_INIT(64);
+    struct index_batch *batch = index_batch_new();
+    struct row_sink sink = index_batch_sink(batch);
+    char folder[64], path[80];
+    struct index *index = NULL;
+
+    make_folder(folder, sizeof(folder), path, sizeof(path));
+    CHECK_INT(0, index_open(path, NULL, &index, NULL), ST_OK);
+    row_key_put(&key, &(struct row_key){0, ROW_FORMAT});
+    row_number_put(&value, &(struct row_number){ROW_VERSION + 1});
+    sink.put(sink.arg, buf_slice(&key), buf_slice(&value));
+    CHECK_INT(0, index_write(index, batch, 1, NULL), ST_OK);
+    index_batch_free(batch);
+    index_close(index);
+    CHECK_INT(0, index_open(path, NULL, &index, NULL), ST_STALE);
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+TEST_MAIN(replay_from_every_prefix, apply_twice, apply_result, apply_hostile, batch_rollback, index_switch,
+          index_format)
