@@ -201,7 +201,8 @@ log_record_get(struct slice in, uint64_t seed, uint64_t epoch, struct log_record
         !take_le64(&in, &got.lsn) || !take_le64(&in, &got.batch) || !take_le32(&in, &meta) ||
         !take_le32(&in, &key_id) || !take_le64(&in, &body) || !take_le64(&in, &sum))
         return ST_CORRUPT;
-    if (zero != 0 || key_id != 0 || body > LOG_BATCH_MAX || meta > LOG_BATCH_MAX || got.length > all.n ||
+    /* 0 is what log_record_length() says of a record that is too large: never a length that was written. */
+    if (zero != 0 || key_id != 0 || body > LOG_BATCH_MAX || meta > LOG_BATCH_MAX || got.length == 0 || got.length > all.n ||
         log_record_length(meta, (size_t)body) != got.length)
         return ST_CORRUPT;
     if (!BUG(tail_unchecked) && sum != record_sum(all.p, meta + (size_t)body, seed, epoch))
