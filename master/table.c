@@ -3,8 +3,8 @@
 /* role, calls, paths, arena, files, memory, tasks, stop */
 const struct program_row programs[] = {
     {ROLE_KEY,    "key",    "read=etc/tls",    0,  64,    64,   8,  3},
-    {ROLE_STORE,  "store",  "write=var/store", 0,  12000, 4096, 64, 4},
-    {ROLE_AUTH,   "auth",   "write=var/auth",  0,  256,   512,  32, 3},
+    {ROLE_STORE,  "store",  "write=store",     0,  12000, 4096, 64, 4},
+    {ROLE_AUTH,   "auth",   "write=auth",      0,  256,   512,  32, 3},
     {ROLE_MDA,    "parser", "",                0,  64,    256,  8,  3},
     {ROLE_SMTP,   "parser", "",                64, 20000, 512,  8,  1},
     {ROLE_SUBMIT, "parser", "",                64, 20000, 512,  8,  1},

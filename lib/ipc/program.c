@@ -210,9 +210,15 @@ on_peer(struct ipc_request *r)
     if (peer == NULL)
         return ST_LIMIT;
     if (peer->channel != NULL) {
-        channel_free(peer->channel);
+        /* The news of a restart may come before the old channel's end: to those who keep something for
+         * the peer it is one end and one beginning all the same. */
+        struct channel *old = peer->channel;
+
         peer->channel = NULL;
         peer->had_ended = true;
+        channel_free(old);
+        if (self.program->peer_gone != NULL)
+            self.program->peer_gone(peer->role, peer->instance);
     }
     st = channel_new(self.loop, r->fd, peer->role, peer->instance, self.program->routes, on_peer_closed,
                      &peer->channel);
