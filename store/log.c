@@ -957,7 +957,7 @@ log_batch_done(struct log_batch *b)
     buf_done(&b->bytes);
 }
 
-/* --- reading and removing --- */
+/* --- reading --- */
 
 enum status
 log_read(struct log *log, struct log_place at, size_t n, uint8_t *to, struct err *err)
@@ -988,24 +988,6 @@ log_has_segment(struct log *log, uint64_t number)
     has = s != NULL && !s->unused;
     pthread_rwlock_unlock(&log->lock);
     return has;
-}
-
-enum status
-log_remove_segment(struct log *log, uint64_t number, struct err *err)
-{
-    struct segment *s;
-    enum status st;
-
-    pthread_rwlock_wrlock(&log->lock);
-    s = find_segment(log, number);
-    if (s == NULL)
-        st = err_set(err, ST_NOTFOUND, "log: no segment %" PRIx64, number);
-    else if (number == log->current)
-        st = err_set(err, ST_STATE, "log: segment %" PRIx64 " is being written", number);
-    else
-        st = remove_at(log, place_of(log, number), err);
-    pthread_rwlock_unlock(&log->lock);
-    return st;
 }
 
 /* --- side segments --- */

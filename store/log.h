@@ -75,8 +75,6 @@ void log_batch_done(struct log_batch *b);
 /* Exactly n bytes; ST_NOTFOUND: no such segment; ST_CORRUPT: it ends before. */
 MUST_CHECK enum status log_read(struct log *log, struct log_place at, size_t n, uint8_t *to, struct err *err);
 bool log_has_segment(struct log *log, uint64_t number);
-/* Of a sealed segment that holds nothing that lives; readers of it are waited for. */
-MUST_CHECK enum status log_remove_segment(struct log *log, uint64_t number, struct err *err);
 
 /* Side segments: bytes written by one thread, in order, then sealed. */
 struct log_side;
