@@ -282,8 +282,10 @@ on_timer(struct timer *t)
     if (start_program(p, &err) == ST_OK)
         return;
     log_at(LOG_LEVEL_ERR, "%s", err.text);
-    if (p->state == DOWN)
+    if (p->state == DOWN) {
+        p->since = loop_now(p->s->loop); /* a try that failed was not a steady life: back off further */
         start_again(p);
+    }
     else
         (void)kill(p->pid, SIGKILL); /* its end comes by the pidfd */
 }
