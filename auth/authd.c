@@ -17,27 +17,12 @@
 #include "auth/throttle.h"
 #include "auth/ticket.h"
 #include "auth/verified.h"
-#include "conf/conf.h"
+#include "conf/tables.h"
 #include "ipc/program.h"
 #include "sasl/plain.h"
 #include "store/request.h"
 #include "sys/fd.h"
 #include "sys/log.h"
-
-/* type, name, default, least, most, documentation */
-#define AUTH_SETTINGS(SET)                                                                                        \
-    SET(text, default_domain, "localhost", "1", "255", "Added to a login that has no @domain.")                   \
-    SET(count, hash_threads, "2", "1", "64", "Threads that hash passwords. Each takes 19M.")                      \
-    SET(count, hash_queue, "256", "1", "65536", "Logins that may wait for a hash; more are told to try later.")   \
-    SET(duration, login_deadline, "30s", "5s", "5m", "How long a login may wait for its hash.")                   \
-    SET(duration, ticket_life, "30s", "1s", "5m", "How long a login is good before its session begins.")          \
-    SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
-
-struct auth_settings {
-    AUTH_SETTINGS(SETTING_FIELD)
-};
-static const struct setting auth_table[] = {AUTH_SETTINGS(SETTING_ROW)};
-static const struct conf_table auth_conf = CONF_TABLE(auth, auth_table);
 
 #define CONNECTIONS_MAX 65536u
 #define BUCKETS 16384u
@@ -159,7 +144,7 @@ on_conn_over(struct ipc_request *r)
 static bool
 full_name(struct slice in, uint8_t out[SASL_NAME_MAX], size_t *out_n)
 {
-    struct slice domain = self.settings.default_domain;
+    struct slice domain = self.settings.domain;
     bool has = slice_find(in, '@') < in.n;
     size_t n = in.n + (has ? 0 : 1 + domain.n);
 

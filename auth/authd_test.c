@@ -104,7 +104,7 @@ play(void *arg)
 
     buf_printf(&line, "class=auth write=%s/auth", root);
     msg_boot_put(&m, &(struct msg_boot){.role = ROLE_AUTH, .root = slice_of(root),
-                                        .settings = SLICE("default_domain = Dominio.com.uy\n"), .confinement = buf_slice(&line)});
+                                        .settings = SLICE("domain = Dominio.com.uy\n"), .confinement = buf_slice(&line)});
     CHECK_INT(0, ipc_send(control, MSG_BOOT, buf_slice(&m), -1), ST_OK);
     buf_clear(&m);
     edge = peer(ROLE_EDGE), login = peer(ROLE_LOGIN), imap = peer(ROLE_IMAP), store = peer(ROLE_STORE), ctl = peer(ROLE_CTL);

@@ -1,0 +1,89 @@
+/*
+ * The settings of every program, in one place, so that the whole text of a configuration can be judged at once
+ * (conf_check), dumped and described. A program loads its own table; names that several tables have mean one thing.
+ */
+#pragma once
+#include "conf/conf.h"
+
+/* type, name, default, least, most, documentation */
+#define DOMAIN_SETTING(SET) \
+    SET(text, domain, "localhost", "1", "255", "The mail domain: accounts are USER@domain, and a login without @ gets it.")
+#define HOST_SETTING(SET) \
+    SET(text, hostname, "localhost", "1", "255", "This host's name, in greetings and in Received.")
+
+#define MASTER_SETTINGS(SET)                                                                                          \
+    SET(addresses, smtp_listen, "0.0.0.0:25, [::]:25", "0", "32", "Where SMTP from the world is taken.")              \
+    SET(addresses, submission_listen, "0.0.0.0:587, [::]:587", "0", "32", "Submission, with STARTTLS.")               \
+    SET(addresses, submissions_listen, "0.0.0.0:465, [::]:465", "0", "32", "Submission, TLS from the start.")         \
+    SET(addresses, imap_listen, "0.0.0.0:143, [::]:143", "0", "32", "IMAP, with STARTTLS.")                           \
+    SET(addresses, imaps_listen, "0.0.0.0:993, [::]:993", "0", "32", "IMAP, TLS from the start.")                     \
+    SET(addresses, pop3_listen, "0.0.0.0:110, [::]:110", "0", "32", "POP3, with STLS.")                               \
+    SET(addresses, pop3s_listen, "0.0.0.0:995, [::]:995", "0", "32", "POP3, TLS from the start.")                     \
+    SET(count, uid_base, "64200", "0", "4294900000", "As root, program number N runs as user uid_base + N; 0: all as root.")
+
+#define EDGE_SETTINGS(SET)                                                                                            \
+    SET(count, max_connections, "20000", "10", "1000000", "Connections at a time; more are told 421 or BYE.")         \
+    SET(count, max_connections_per_ip, "1000", "1", "1000000", "Connections at a time of one client address.")        \
+    SET(duration, handshake_timeout, "30s", "1s", "10m", "How long a TLS handshake may take.")                        \
+    SET(addresses, proxy_from, "", "0", "32", "Peers whose connections begin with a PROXY header, e.g. 10.0.0.0/8.")
+
+#define AUTH_SETTINGS(SET)                                                                                            \
+    DOMAIN_SETTING(SET)                                                                                               \
+    SET(count, hash_threads, "2", "1", "64", "Threads that hash passwords. Each takes 19M.")                          \
+    SET(count, hash_queue, "256", "1", "65536", "Logins that may wait for a hash; more are told to try later.")       \
+    SET(duration, login_deadline, "30s", "5s", "5m", "How long a login may wait for its hash.")                       \
+    SET(duration, ticket_life, "30s", "1s", "5m", "How long a login is good before its session begins.")              \
+    SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
+
+#define STORE_SETTINGS(SET)                                                                                           \
+    DOMAIN_SETTING(SET)                                                                                               \
+    SET(duration, gather_time, "2ms", "0ms", "100ms", "How long a batch waits for deliveries that are known to come.") \
+    SET(bytesize, unflushed, "64M", "4M", "4G", "Bytes of mail that may wait for the disk; more get 451.")            \
+    SET(count, reader_threads, "2", "1", "64", "Threads that read mail for sessions.")                                \
+    SET(bytesize, segment_size, "64M", "1M", "4G", "Size of a file of the log.")
+
+#define SMTP_SETTINGS(SET)                                                                                            \
+    DOMAIN_SETTING(SET)                                                                                               \
+    HOST_SETTING(SET)                                                                                                 \
+    SET(bytesize, message_size, "50M", "64K", "2G", "Largest message; given as SIZE.")                                \
+    SET(count, max_recipients, "1000", "100", "1000", "Recipients of a message.")                                     \
+    SET(count, max_errors, "20", "1", "10000", "Refused commands until a session is ended.")                          \
+    SET(count, max_commands, "100000", "100", "100000000", "Commands until a session is ended.")                      \
+    SET(duration, smtp_idle_timeout, "5m", "1s", "1h", "How long an SMTP client may stay silent.")                    \
+    SET(duration, data_timeout, "30m", "10s", "1d", "How long one message may take to come.")                         \
+    SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
+
+#define LOGIN_SETTINGS(SET)                                                                                           \
+    HOST_SETTING(SET)                                                                                                 \
+    SET(duration, login_timeout, "3m", "1s", "1h", "How long an IMAP or POP3 client may take to log in.")             \
+    SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
+
+#define IMAP_SETTINGS(SET)                                                                                            \
+    SET(bytesize, message_size, "50M", "64K", "2G", "Largest message; given as SIZE.")                                \
+    SET(duration, imap_idle_timeout, "30m", "30m", "1d", "How long an IMAP client may stay silent (RFC 9051 5.4).")
+
+#define POP3_SETTINGS(SET)                                                                                            \
+    HOST_SETTING(SET)                                                                                                 \
+    SET(duration, pop3_idle_timeout, "10m", "10m", "1d", "How long a POP3 client may stay silent (RFC 1939 3).")
+
+/* name of the struct and table, its settings. Add a program's table here and it is checked, shown and described. */
+#define CONF_TABLES(T)          \
+    T(master, MASTER_SETTINGS)  \
+    T(edge, EDGE_SETTINGS)      \
+    T(auth, AUTH_SETTINGS)      \
+    T(store, STORE_SETTINGS)    \
+    T(smtp, SMTP_SETTINGS)      \
+    T(login, LOGIN_SETTINGS)    \
+    T(imap, IMAP_SETTINGS)      \
+    T(pop3, POP3_SETTINGS)
+
+/* struct smtp_settings, and smtp_conf to load it by. */
+#define CONF_TABLE_DECLARE(name, SETTINGS) \
+    struct name##_settings {               \
+        SETTINGS(SETTING_FIELD)            \
+    };                                     \
+    extern const struct conf_table name##_conf;
+CONF_TABLES(CONF_TABLE_DECLARE)
+
+extern const struct conf_table *const conf_tables[];
+extern const size_t n_conf_tables;
