@@ -22,7 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         for (int what = SECTION_ALL; what <= SECTION_MIME; what++) {
             struct imap_range range;
 
-            if (imap_section_range(&view, path, i, (enum imap_section)what, &range) == ST_OK)
+            if (imap_section_range(&view, path, i, (enum mime_section)what, &range) == ST_OK)
                 assert(range.at <= view.header + view.body && range.n <= view.header + view.body - range.at);
         }
     }

@@ -77,7 +77,7 @@ TEST(sections)
     static const struct {
         uint32_t path[2];
         size_t n;
-        enum imap_section what;
+        enum mime_section what;
         const char *want;
     } cases[] = {
         {{1}, 1, SECTION_ALL, "one"},

@@ -13,8 +13,9 @@ quotable(struct slice s)
     return true;
 }
 
-void
-imap_put_nstring(struct buf *out, struct slice s)
+/* A quoted string or literal; NIL when p is NULL. NUL, CR and LF, which neither may hold, become spaces. */
+static void
+put_nstring(struct buf *out, struct slice s)
 {
     bool quoted = quotable(s);
 
@@ -50,13 +51,13 @@ put_address(struct buf *out, const struct digest_address *a)
     if (host.p != NULL && mailbox.n == 0)
         mailbox = SLICE("MISSING_MAILBOX");
     buf_putc(out, '(');
-    imap_put_nstring(out, a->name);
+    put_nstring(out, a->name);
     buf_putc(out, ' ');
-    imap_put_nstring(out, a->route);
+    put_nstring(out, a->route);
     buf_putc(out, ' ');
-    imap_put_nstring(out, mailbox);
+    put_nstring(out, mailbox);
     buf_putc(out, ' ');
-    imap_put_nstring(out, host);
+    put_nstring(out, host);
     buf_putc(out, ')');
 }
 
@@ -87,17 +88,17 @@ put_envelope(struct buf *out, const struct digest_envelope *e)
                                         e->bcc};
 
     buf_putc(out, '(');
-    imap_put_nstring(out, e->date);
+    put_nstring(out, e->date);
     buf_putc(out, ' ');
-    imap_put_nstring(out, e->subject);
+    put_nstring(out, e->subject);
     for (size_t i = 0; i < COUNT(lists); i++) {
         buf_putc(out, ' ');
         put_addresses_of(out, lists[i]);
     }
     buf_putc(out, ' ');
-    imap_put_nstring(out, e->in_reply_to);
+    put_nstring(out, e->in_reply_to);
     buf_putc(out, ' ');
-    imap_put_nstring(out, e->message_id);
+    put_nstring(out, e->message_id);
     buf_putc(out, ')');
 }
 
@@ -129,9 +130,9 @@ put_params_of(struct buf *out, struct digest_list list, bool charset)
         any = true;
         if (slice_eq_nocase(p.name, SLICE("charset")) || slice_eq_nocase(p.name, SLICE("charset*")))
             charset = false;
-        imap_put_nstring(out, p.name.p != NULL ? p.name : SLICE(""));
+        put_nstring(out, p.name.p != NULL ? p.name : SLICE(""));
         buf_putc(out, ' ');
-        imap_put_nstring(out, p.value.p != NULL ? p.value : SLICE(""));
+        put_nstring(out, p.value.p != NULL ? p.value : SLICE(""));
     }
     if (charset)
         buf_puts(out, any ? " \"charset\" \"us-ascii\"" : "\"charset\" \"us-ascii\"");
@@ -149,7 +150,7 @@ put_extension(struct buf *out, const struct digest_part *p)
         buf_puts(out, " NIL ");
     } else {
         buf_puts(out, " (");
-        imap_put_nstring(out, p->disposition);
+        put_nstring(out, p->disposition);
         buf_putc(out, ' ');
         put_params_of(out, p->disposition_params, false);
         buf_puts(out, ") ");
@@ -159,12 +160,12 @@ put_extension(struct buf *out, const struct digest_part *p)
     } else {
         for (uint32_t i = 0; take_digest_string(&languages, &word); i++) {
             buf_putc(out, i == 0 ? '(' : ' ');
-            imap_put_nstring(out, word.p != NULL ? word : SLICE(""));
+            put_nstring(out, word.p != NULL ? word : SLICE(""));
         }
         buf_putc(out, ')');
     }
     buf_putc(out, ' ');
-    imap_put_nstring(out, p->location);
+    put_nstring(out, p->location);
 }
 
 /* All of a part that stands before its own parts. */
@@ -177,17 +178,17 @@ open_part(struct buf *out, const struct digest_part *p, const struct digest_part
             buf_puts(out, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)");
         return;
     }
-    imap_put_nstring(out, p->type);
+    put_nstring(out, p->type);
     buf_putc(out, ' ');
-    imap_put_nstring(out, p->subtype);
+    put_nstring(out, p->subtype);
     buf_putc(out, ' ');
     put_params_of(out, p->params, (p->flags & PART_TEXT) != 0);
     buf_putc(out, ' ');
-    imap_put_nstring(out, p->id);
+    put_nstring(out, p->id);
     buf_putc(out, ' ');
-    imap_put_nstring(out, p->description);
+    put_nstring(out, p->description);
     buf_putc(out, ' ');
-    imap_put_nstring(out, p->encoding.p != NULL ? p->encoding : SLICE("7bit")); /* RFC 2045 6.1 */
+    put_nstring(out, p->encoding.p != NULL ? p->encoding : SLICE("7bit")); /* RFC 2045 6.1 */
     buf_putc(out, ' ');
     buf_put_u64(out, p->body);
     if (p->flags & PART_MESSAGE) {
@@ -202,7 +203,7 @@ close_part(struct buf *out, const struct digest_part *p, bool extended)
 {
     if (p->flags & PART_MULTIPART) {
         buf_putc(out, ' ');
-        imap_put_nstring(out, p->subtype);
+        put_nstring(out, p->subtype);
         if (extended) {
             buf_putc(out, ' ');
             put_params_of(out, p->params, false);
@@ -215,7 +216,7 @@ close_part(struct buf *out, const struct digest_part *p, bool extended)
         }
         if (extended) {
             buf_putc(out, ' ');
-            imap_put_nstring(out, p->md5);
+            put_nstring(out, p->md5);
             put_extension(out, p);
         }
     }
@@ -315,7 +316,7 @@ find_message(const struct digest_view *view, const struct digest_part *part, siz
 }
 
 enum status
-imap_section_range(const struct digest_view *view, const uint32_t *path, size_t n, enum imap_section what,
+imap_section_range(const struct digest_view *view, const uint32_t *path, size_t n, enum mime_section what,
                    struct imap_range *range)
 {
     struct digest_part part, message;

@@ -12,10 +12,8 @@
 void imap_put_envelope(struct buf *out, const struct digest_view *view);
 /* BODYSTRUCTURE with extended, else BODY. */
 void imap_put_structure(struct buf *out, const struct digest_view *view, bool extended);
-/* A quoted string or literal; NIL when p is NULL. NUL, CR and LF, which neither may hold, become spaces. */
-void imap_put_nstring(struct buf *out, struct slice s);
 
-enum imap_section {
+enum mime_section {
     SECTION_ALL,    /* BODY[], BODY[1.2] */
     SECTION_HEADER, /* HEADER, HEADER.FIELDS...: only of a message */
     SECTION_TEXT,   /* only of a message */
@@ -28,7 +26,7 @@ struct imap_range {
 
 /* The bytes of BODY[path.what]. ST_NOTFOUND: there is no such part, the answer is NIL. */
 MUST_CHECK enum status imap_section_range(const struct digest_view *view, const uint32_t *path, size_t n,
-                                          enum imap_section what, struct imap_range *range);
+                                          enum mime_section what, struct imap_range *range);
 /* The part itself: its encoding and size for BINARY. */
 MUST_CHECK enum status imap_find_part(const struct digest_view *view, const uint32_t *path, size_t n,
                                       struct digest_part *part);

@@ -184,11 +184,12 @@ IPC_MESSAGE(keyword_row, KEYWORD_ROW_FIELDS)
 
 /* System flags of a message. keywords: packed le16 numbers, ascending. */
 enum message_flag { FLAG_SEEN = 1, FLAG_ANSWERED = 2, FLAG_FLAGGED = 4, FLAG_DELETED = 8, FLAG_DRAFT = 16 };
-/* from: the first uid wanted. internaldate: ns since 1970. size: of the joined message. */
+/* from: the first uid wanted. uids: only these; empty: all. internaldate: ns since 1970. size: of the joined message. */
 #define MESSAGE_LIST_FIELDS(FIELD) \
     FIELD(u64, handle)             \
     FIELD(u64, mailbox)            \
-    FIELD(u32, from)
+    FIELD(u32, from)               \
+    FIELD(bytes, uids)
 IPC_MESSAGE(message_list, MESSAGE_LIST_FIELDS)
 #define MESSAGE_ROW_FIELDS(FIELD) \
     FIELD(u32, uid)               \
