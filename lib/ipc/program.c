@@ -414,7 +414,7 @@ program_main(const struct program *program, int argc, char **argv)
     (void)signal(SIGINT, SIG_IGN); /* ^C at a terminal is the master's; it tells us in order */
     (void)fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
     (void)fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK);
-    log_open(role_name(program->role), STDERR_FILENO, LOG_LEVEL_INFO);
+    log_start(role_name(program->role), STDERR_FILENO, LOG_LEVEL_INFO);
     if (loop_new(&self.loop, &err) != ST_OK ||
         channel_new(self.loop, CONTROL_FD, ROLE_MASTER, 0, master_routes, on_master_closed, &self.master) != ST_OK) {
         log_at(LOG_LEVEL_ERR, "%s cannot start: %s", role_name(program->role), err.text);

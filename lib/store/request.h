@@ -57,7 +57,7 @@ enum store_msg {
     MSG_ACCOUNT_QUOTA,     /* ctl: account_quota = nothing */
     MSG_ACCOUNTS,          /* ctl: msg_page = rows of account_row, by name */
     MSG_STORE_CHECK,       /* ctl: nothing = msg_text, what is wrong; ST_CORRUPT if anything is */
-    MSG_STORE_DUMP,        /* ctl: msg_page = msg_rows of text lines: the index, for tests */
+    MSG_STORE_DUMP,        /* ctl: msg_page = rows of dump_row: the index as text; after: the last row's key */
     MSG_STORE_COMPACT,     /* ctl: nothing = msg_text */
     MSG_STORE_BACKUP,      /* ctl: msg_name, a folder below the root's backup/ = msg_text */
     MSG_ADMIN_MAILBOXES,   /* ctl: msg_name, the account = rows of mailbox_row */
@@ -322,3 +322,7 @@ IPC_MESSAGE(account_quota, ACCOUNT_ADD_FIELDS)
     FIELD(u64, bytes)             \
     FIELD(u64, messages)
 IPC_MESSAGE(account_row, ACCOUNT_ROW_FIELDS)
+#define DUMP_ROW_FIELDS(FIELD) \
+    FIELD(bytes, key)          \
+    FIELD(bytes, line)
+IPC_MESSAGE(dump_row, DUMP_ROW_FIELDS)

@@ -20,7 +20,7 @@ static _Thread_local struct {
 } gathered;
 
 void
-log_open(const char *program, int fd, enum log_level most)
+log_start(const char *program, int fd, enum log_level most)
 {
     tzset();
     (void)snprintf(program_name, sizeof program_name, "%s", program);

@@ -22,7 +22,7 @@ enum log_level { /* syslog's numbers */
 
 /* fd stays the caller's; lines above `most` are dropped. Before confinement, for it reads the
  * time zone and the host's name. Until then lines go to standard error. */
-void log_open(const char *program, int fd, enum log_level most);
+void log_start(const char *program, int fd, enum log_level most);
 /* Another level, e.g. after a reload. */
 void log_set_level(enum log_level most);
 

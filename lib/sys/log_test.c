@@ -33,7 +33,7 @@ TEST(shape)
     int fd = memfd_create("log", 0), day, h, m, s, pid;
     char month[4], host[65], program[32];
 
-    log_open("smtpd", fd, LOG_LEVEL_INFO);
+    log_start("smtpd", fd, LOG_LEVEL_INFO);
     log_mail(LOG_LEVEL_INFO, "%s: from=<%s>, size=%d", "abc", "a\r\nb\x1b", 7);
     log_mail(LOG_LEVEL_DEBUG, "not seen");
     read_back(fd);
@@ -49,7 +49,7 @@ TEST(long_line_is_cut)
 {
     int fd = memfd_create("log", 0);
 
-    log_open("smtpd", fd, LOG_LEVEL_INFO);
+    log_start("smtpd", fd, LOG_LEVEL_INFO);
     log_mail(LOG_LEVEL_INFO, "%05000d", 7);
     CHECK_INT(0, read_back(fd), LOG_LINE);
     CHECK_INT(0, lines(), 1);
@@ -62,7 +62,7 @@ TEST(rate)
     int fd = memfd_create("log", 0);
     size_t n;
 
-    log_open("smtpd", fd, LOG_LEVEL_INFO);
+    log_start("smtpd", fd, LOG_LEVEL_INFO);
     for (int i = 0; i < 1000; i++)
         log_at(LOG_LEVEL_WARNING, "bad %d", i);
     read_back(fd);
@@ -79,7 +79,7 @@ TEST(gathering)
 {
     int fd = memfd_create("log", 0);
 
-    log_open("smtpd", fd, LOG_LEVEL_INFO);
+    log_start("smtpd", fd, LOG_LEVEL_INFO);
     log_gather(true);
     log_mail(LOG_LEVEL_INFO, "one");
     log_mail(LOG_LEVEL_INFO, "two");
@@ -94,7 +94,7 @@ TEST(gathering)
     read_back(fd);
     CHECK_INT(0, lines(), 503);
     close(fd);
-    log_open("smtpd", STDERR_FILENO, LOG_LEVEL_INFO);
+    log_start("smtpd", STDERR_FILENO, LOG_LEVEL_INFO);
 }
 
 TEST_MAIN(shape, long_line_is_cut, rate, gathering)
