@@ -251,8 +251,10 @@ static void
 on_account_erase(struct apply *a, const struct record_account_erase *r)
 {
     del_all(a, KEY(r->account));
-    if (r->account != 0)
+    if (r->account != 0) {
         del(a, KEY(0, ROW_BROKEN, {r->account}));
+        del(a, KEY(0, ROW_IMAGE, {r->account}));
+    }
 }
 
 static void
@@ -283,16 +285,23 @@ on_subscribe(struct apply *a, const struct record_subscribe *r)
         del(a, KEY(r->account, ROW_SUBSCRIPTION, {0}, r->name));
 }
 
+/* What asking again gets; without a request nobody will. */
+static void
+put_request(struct apply *a, struct slice request, const struct row_request *answer)
+{
+    if (request.n == 0)
+        return;
+    PUT(a, request, answer, 0, ROW_REQUEST, {0}, request);
+    put_bytes(a, KEY(0, ROW_REQUEST_DUE, {key_time(answer->expires)}, request), SLICE(""));
+}
+
 static void
 on_deliver(struct apply *a, const struct record_deliver *r)
 {
     struct slice arrivals = r->arrivals;
 
     PUT(a, shard, &r->shard, 0, ROW_SHARD);
-    if (r->request.n > 0) {
-        PUT(a, request, &r->answer, 0, ROW_REQUEST, {0}, r->request);
-        put_bytes(a, KEY(0, ROW_REQUEST_DUE, {key_time(r->answer.expires)}, r->request), SLICE(""));
-    }
+    put_request(a, r->request, &r->answer);
     put_bodies(a, r->bodies);
     put_keywords(a, r->keywords);
     EACH (a, arrivals, arrival, m) {
@@ -327,6 +336,7 @@ on_copy(struct apply *a, const struct record_copy *r)
     if (r->move)
         PUT(a, status, &r->from_status, r->account, ROW_STATUS, {r->from});
     PUT(a, status, &r->to_status, r->account, ROW_STATUS, {r->to});
+    put_request(a, r->request, &r->answer);
     EACH (a, rows, copied, c) {
         if (r->move)
             put_gone(a, r->account, r->from, c.from, c.old_modseq, c.gone_modseq);
@@ -382,8 +392,12 @@ on_private(struct apply *a, const struct record_private *r)
 
     PUT(a, usage, &r->usage, r->account, ROW_USAGE);
     PUT(a, status, &r->status, r->account, ROW_STATUS, {r->mailbox});
-    EACH (a, rows, private_flags, p)
-        PUT(a, private, &p.row, r->account, ROW_PRIVATE, {r->mailbox, r->user, p.uid});
+    EACH (a, rows, private_flags, p) {
+        if (p.row.modseq == 0)
+            del(a, KEY(r->account, ROW_PRIVATE, {r->mailbox, r->user, p.uid}));
+        else
+            PUT(a, private, &p.row, r->account, ROW_PRIVATE, {r->mailbox, r->user, p.uid});
+    }
 }
 
 static void
@@ -452,9 +466,13 @@ on_adopt(struct apply *a, const struct record_adopt *r)
     struct slice images = r->images;
 
     put_segments(a, r->segments);
-    EACH (a, images, imaged, i)
+    EACH (a, images, imaged, i) { /* the image itself tells the index nothing new */
+        struct row_image row = {i.lsn, i.segment};
+
         if (i.account == 0)
-            fail(a, ST_CORRUPT); /* the image itself tells the index nothing new */
+            fail(a, ST_CORRUPT);
+        PUT(a, image, &row, 0, ROW_IMAGE, {i.account});
+    }
 }
 
 static void

@@ -9,6 +9,7 @@
 #include "store/index.h"
 
 #define REQUEST SLICE("0123456789abcdef")
+#define COPY_REQUEST SLICE("fedcba9876543210")
 #define MAX_RECORDS 32
 
 /* A small life of two accounts, as the records that stored would write. LSN is the place in the list + 1. */
@@ -114,7 +115,9 @@ move_message(struct life *life)
                                                                             .to = 2,
                                                                             .to_status = {.uidnext = 2},
                                                                             .rows = buf_slice(&rows),
-                                                                            .emails = buf_slice(&emails)});
+                                                                            .emails = buf_slice(&emails),
+                                                                            .request = COPY_REQUEST,
+                                                                            .answer = {.expires = 700, .account = 1}});
 }
 
 static void
@@ -181,11 +184,29 @@ small_records(struct life *life)
                         &(struct record_script){2, SLICE("s"), 1, SLICE("keep;"), SLICE("s")});
     record_quota_root_write(next_record(life, RECORD_QUOTA_ROOT), &(struct record_quota_root){2, SLICE(""), 1, {1, 2, 3, 4}});
     record_private_flags_put(&flags, &(struct record_private_flags){1, {.modseq = 2, .flags = 1}});
+    record_private_flags_put(&flags, &(struct record_private_flags){2, {.modseq = 2, .flags = 1}});
+    record_private_write(next_record(life, RECORD_PRIVATE),
+                         &(struct record_private){.account = 2, .mailbox = 1, .user = 1, .rows = buf_slice(&flags)});
+    buf_clear(&flags);
+    record_private_flags_put(&flags, &(struct record_private_flags){2, {0}}); /* the second one goes */
     record_private_write(next_record(life, RECORD_PRIVATE),
                          &(struct record_private){.account = 2, .mailbox = 1, .user = 1, .rows = buf_slice(&flags)});
     record_request_put(&requests, &(struct record_request){REQUEST, 600});
     record_requests_forget_write(next_record(life, RECORD_REQUESTS_FORGET),
                                  &(struct record_requests_forget){buf_slice(&requests)});
+}
+
+/* A side segment with images of both accounts. */
+static void
+adopt(struct life *life)
+{
+    AUTO_BUF segments = BUF_INIT(4096), images = BUF_INIT(4096);
+
+    record_live_put(&segments, &(struct record_live){2, 0, {.side = 1, .size = 4096, .sum = 0x1122334455667788}});
+    for (uint64_t account = 1; account <= 2; account++)
+        record_imaged_put(&images, &(struct record_imaged){account, 3, 2});
+    record_adopt_write(next_record(life, RECORD_ADOPT),
+                       &(struct record_adopt){buf_slice(&segments), buf_slice(&images)});
 }
 
 static void
@@ -201,6 +222,7 @@ live(struct life *life)
     try_queue(life, 0, 200, 0, 1);
     exchange_names(life);
     small_records(life);
+    adopt(life);
     record_mailbox_erase_write(next_record(life, RECORD_MAILBOX_ERASE),
                                &(struct record_mailbox_erase){.account = 2, .mailbox = 2});
     record_account_erase_write(next_record(life, RECORD_ACCOUNT_ERASE), &(struct record_account_erase){1});
@@ -340,6 +362,8 @@ TEST(apply_result)
         "mailbox 2 1 ", "status 2 1 ", "name 2 \"INBOX\" 02", "name 2 \"Sent\" 01", "message 2 1 1 ", "change 2 1 1 1 00\n",
         "private 2 1 1 1 ", "email 2 9 ", "subscription 2 \"Sent\" \n", "quota 2 \"\" ", "script 2 \"s\" ", "active 2 ",
         "memory 2 1 \"who\" 5a", "memory_due 2 90 1 \"who\" \n",
+        "request 0 \"fedcba9876543210\" ", "request_due 0 700 \"fedcba9876543210\" \n",
+        "segment 0 2 01000000000000000000100000000000008877665544332211\n", "image 0 2 03000000000000000200000000000000\n",
     };
     struct life life = {0};
     AUTO_BUF text = BUF_INIT(1u << 20);

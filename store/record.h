@@ -155,7 +155,7 @@ IPC_MESSAGE(record_request, RECORD_REQUEST_FIELDS)
     FIELD(bytes, key)            \
     FIELD(bytes, value)
 IPC_MESSAGE(record_row, RECORD_ROW_FIELDS)
-/* The newest image of an account: it holds all up to lsn, in this side segment. */
+/* The newest image of an account, as row_image. */
 #define RECORD_IMAGED_FIELDS(FIELD) \
     FIELD(u64, account)             \
     FIELD(u64, lsn)                 \
@@ -222,7 +222,8 @@ RECORD(deliver, RECORD_DELIVER_FIELDS)
     FIELD(bytes, rows)             \
     FIELD(bytes, keywords)
 RECORD(flags, RECORD_FLAGS_FIELDS)
-/* rows: packed record_copied. emails: packed record_email. Within one mailbox both statuses are the same. */
+/* rows: packed record_copied. emails: packed record_email. Within one mailbox both statuses are the same.
+ * request, answer: as in record_deliver. */
 #define RECORD_COPY_FIELDS(FIELD)  \
     FIELD(u64, account)            \
     FIELD(row_usage, usage)        \
@@ -232,7 +233,9 @@ RECORD(flags, RECORD_FLAGS_FIELDS)
     FIELD(u64, to)                 \
     FIELD(row_status, to_status)   \
     FIELD(bytes, rows)             \
-    FIELD(bytes, emails)
+    FIELD(bytes, emails)           \
+    FIELD(bytes, request)          \
+    FIELD(row_request, answer)
 RECORD(copy, RECORD_COPY_FIELDS)
 /* rows: packed record_change, message.modseq that of the expunge. keep 1: emails and bodies stay for undelete. */
 #define RECORD_EXPUNGE_FIELDS(FIELD) \
@@ -263,7 +266,7 @@ RECORD(forget, RECORD_FORGET_FIELDS)
     FIELD(row_usage, usage)           \
     FIELD(bytes, keywords)
 RECORD(keywords, RECORD_KEYWORDS_FIELDS)
-/* rows: packed record_private_flags of this user */
+/* rows: packed record_private_flags of this user; one with modseq 0 goes */
 #define RECORD_PRIVATE_FIELDS(FIELD) \
     FIELD(u64, account)              \
     FIELD(row_usage, usage)          \
@@ -302,7 +305,7 @@ RECORD(memory, RECORD_MEMORY_FIELDS)
 /* requests: packed record_request */
 #define RECORD_REQUESTS_FORGET_FIELDS(FIELD) FIELD(bytes, requests)
 RECORD(requests_forget, RECORD_REQUESTS_FORGET_FIELDS)
-/* segments: packed record_live. images: packed record_imaged; they matter to a rebuild only. */
+/* segments: packed record_live. images: packed record_imaged; what they hold matters to a rebuild only. */
 #define RECORD_ADOPT_FIELDS(FIELD) \
     FIELD(bytes, segments)         \
     FIELD(bytes, images)

@@ -42,6 +42,7 @@ static const struct shape {
     {ROW_APPLIED, "applied", true, {0}, 0, 0},
     {ROW_BROKEN, "broken", true, {8}, 0, 0},
     {ROW_FORMAT, "format", true, {0}, 0, 0},
+    {ROW_IMAGE, "image", true, {8}, 0, 0},
 };
 
 static const struct shape *
@@ -223,6 +224,7 @@ row_value_ok(enum row_kind kind, struct slice value)
         struct row_segment segment;
         struct row_request request;
         struct row_shard shard;
+        struct row_image image;
         struct row_number number;
         struct row_name name;
         struct row_time time;
@@ -247,6 +249,8 @@ row_value_ok(enum row_kind kind, struct slice value)
         return OK_AS(request);
     case ROW_SHARD:
         return OK_AS(shard);
+    case ROW_IMAGE:
+        return OK_AS(image);
     case ROW_NAME:
     case ROW_ACCOUNT_NAME:
     case ROW_REFS:

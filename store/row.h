@@ -39,6 +39,7 @@
  *   0 42 applied                                           row_number: LSN of the last record in the index
  *   0 43 broken       8 account                            row_name: why the account is out of service
  *   0 44 format                                            row_number: ROW_VERSION
+ *   0 45 image        8 account                            row_image: its newest, so that older ones can go
  */
 #pragma once
 #include "ipc/codec.h"
@@ -78,7 +79,8 @@ enum row_kind {
     ROW_SHARD,
     ROW_APPLIED,
     ROW_BROKEN,
-    ROW_FORMAT
+    ROW_FORMAT,
+    ROW_IMAGE
 };
 
 /* A key as values; parts and tail that its kind does not have are 0. */
@@ -251,10 +253,13 @@ ROW_VALUE(row_extent, ROW_EXTENT_FIELDS)
     FIELD(bytes, spec)
 ROW_VALUE(row_queue, ROW_QUEUE_FIELDS)
 
-/* live: bytes of bodies there that something refers to. side 1: adopted. */
+/* live: bytes of bodies there that something refers to. side 1: adopted; size and sum: its bytes and their XXH3-64 as
+ * it was sealed, for a side segment's bytes have no other checksum. */
 #define ROW_SEGMENT_FIELDS(FIELD) \
     FIELD(u8, side)               \
-    FIELD(u64, live)
+    FIELD(u64, live)              \
+    FIELD(u64, size)              \
+    FIELD(u64, sum)
 ROW_VALUE(row_segment, ROW_SEGMENT_FIELDS)
 #define ROW_REQUEST_FIELDS(FIELD) \
     FIELD(i64, expires)           \
@@ -272,3 +277,8 @@ ROW_VALUE(row_request, ROW_REQUEST_FIELDS)
     FIELD(u64, body)            \
     FIELD(u64, queue)
 ROW_VALUE(row_shard, ROW_SHARD_FIELDS)
+/* It holds all of the account up to lsn. */
+#define ROW_IMAGE_FIELDS(FIELD) \
+    FIELD(u64, lsn)             \
+    FIELD(u64, segment)
+ROW_VALUE(row_image, ROW_IMAGE_FIELDS)

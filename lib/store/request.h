@@ -273,12 +273,14 @@ enum flags_op { FLAGS_REPLACE = 0, FLAGS_ADD = 1, FLAGS_REMOVE = 2 };
     FIELD(u64, unchanged_since)
 IPC_MESSAGE(flags_change, FLAGS_CHANGE_FIELDS)
 
+/* request: as in deliver; asked again, it answers ST_OK and no rows. Empty: not repeatable. */
 #define COPY_FIELDS(FIELD) \
     FIELD(u64, handle)     \
     FIELD(u64, mailbox)    \
     FIELD(bytes, uids)     \
     FIELD(u64, to)         \
-    FIELD(u8, move)
+    FIELD(u8, move)        \
+    FIELD(bytes, request)
 IPC_MESSAGE(copy, COPY_FIELDS)
 #define COPIED_ROW_FIELDS(FIELD) \
     FIELD(u32, uidvalidity)      \
