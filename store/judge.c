@@ -119,6 +119,20 @@ judge_shard(struct judge *j, struct row_shard *shard)
 }
 
 enum status
+judge_request(struct judge *j, struct slice request, struct row_request *row)
+{
+    struct slice value;
+    enum status st;
+
+    if (request.n != 16)
+        return ST_SYNTAX;
+    st = view_get(j->view, JUDGE_KEY(0, ROW_REQUEST, {0}, request), &value);
+    if (st != ST_OK)
+        return st;
+    return row_request_get(value, row) ? ST_OK : ST_CORRUPT;
+}
+
+enum status
 judge_account_named(struct judge *j, struct slice name, uint64_t *account)
 {
     struct row_number row;

@@ -187,22 +187,6 @@ begin(struct draft *d)
     return st;
 }
 
-/* --- the same request again --- */
-
-static enum status
-find_request(struct judge *j, struct slice request, struct row_request *row)
-{
-    struct slice value;
-    enum status st;
-
-    if (request.n != 16)
-        return ST_SYNTAX;
-    st = view_get(j->view, JUDGE_KEY(0, ROW_REQUEST, {0}, request), &value);
-    if (st != ST_OK)
-        return st;
-    return row_request_get(value, row) ? ST_OK : ST_CORRUPT;
-}
-
 /* --- deliver --- */
 
 /* What cannot be delivered now is not lost: queued, due at once. */
@@ -241,6 +225,8 @@ find_mailbox(struct draft *d, const struct deliver_rcpt *r, struct target **targ
     if (find_target(d, r->account, mailbox) != NULL) /* the same mailbox by two addresses: one copy */
         return ST_EXISTS;
     st = judge_box(d->j, r->account, mailbox, &got.box);
+    if (st == ST_OK && got.box.status.uidnext == UINT32_MAX)
+        st = ST_LIMIT;
     if (st != ST_OK)
         return st;
     known = find_target(d, r->account, 0);
@@ -277,7 +263,7 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
     struct slice list = m->recipients;
     struct deliver_rcpt r;
     struct row_request before;
-    enum status st = find_request(j, m->request, &before);
+    enum status st = judge_request(j, m->request, &before);
 
     if (st == ST_OK) {
         delivered_put(&out->reply, &(struct delivered){before.lsn, before.email});
@@ -321,6 +307,8 @@ append_to(struct draft *d, uint64_t account, const struct append *m)
 
     if (st == ST_OK)
         st = judge_box(d->j, account, m->mailbox, &t->box);
+    if (st == ST_OK && t->box.status.uidnext == UINT32_MAX)
+        st = ST_LIMIT;
     if (st == ST_OK)
         st = judge_room(d->j, account, d->body->n);
     if (st == ST_OK)
@@ -342,7 +330,7 @@ judge_append(struct judge *j, uint64_t account, const struct append *m, const st
 {
     struct draft d;
     struct row_request before;
-    enum status st = find_request(j, m->request, &before);
+    enum status st = judge_request(j, m->request, &before);
 
     if (st == ST_OK)
         return append_again(j, account, &before, out);

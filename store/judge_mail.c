@@ -246,6 +246,8 @@ copy_one(void *arg, uint32_t uid, const struct row_message *before)
     struct row_email email;
     enum status st;
 
+    if (new.uid == UINT32_MAX)
+        return ST_LIMIT;
     if (!w->m->move && w->account.row.quota != 0 &&
         w->account.usage.bytes + before->size > w->account.row.quota)
         return ST_QUOTA;
@@ -269,12 +271,19 @@ copy_one(void *arg, uint32_t uid, const struct row_message *before)
 static enum status
 copy_record(struct copy_work *w, bool more, struct outcome *out)
 {
-    struct record_copy r = {.account = w->account.number,
-                            .move = w->m->move,
-                            .from = w->m->mailbox,
-                            .to = w->m->to,
-                            .rows = buf_slice(&w->rows),
-                            .emails = buf_slice(&w->emails)};
+    struct record_copy r = {
+        .account = w->account.number,
+        .move = w->m->move,
+        .from = w->m->mailbox,
+        .to = w->m->to,
+        .rows = buf_slice(&w->rows),
+        .emails = buf_slice(&w->emails),
+        .request = w->m->request,
+        .answer = {.expires = w->j->now + REQUEST_LIFE,
+                   .lsn = log_batch_next_lsn(w->j->batch),
+                   .account = w->account.number,
+                   .mailbox = w->m->to}
+    };
 
     msg_rows_put(&out->reply, &(struct msg_rows){more, buf_slice(&w->reply)});
     if (w->rows.n == 0)
@@ -304,8 +313,15 @@ judge_copy(struct judge *j, uint64_t account, const struct copy *m, struct outco
                           .value = BUF_INIT(1u << 16),
                           .places = BUF_INIT(JUDGE_PLACES_MAX * 12)};
     bool more = false;
-    enum status st =
-        m->move <= 1 && !(m->move && m->to == m->mailbox) ? judge_open(j, account, &w.account) : ST_SYNTAX;
+    struct row_request before;
+    enum status st = m->request.n > 0 ? judge_request(j, m->request, &before) : ST_NOTFOUND;
+
+    if (st == ST_OK &&
+        before.account == account) /* done before, its answer lost: which copy is which is not told */
+        msg_rows_put(&out->reply, &(struct msg_rows){0, SLICE("")});
+    if (st != ST_NOTFOUND)
+        return st == ST_OK && before.account != account ? ST_DENIED : st;
+    st = m->move <= 1 && !(m->move && m->to == m->mailbox) ? judge_open(j, account, &w.account) : ST_SYNTAX;
 
     if (st == ST_OK)
         st = judge_box(j, account, m->mailbox, &w.from);

@@ -26,6 +26,8 @@ MUST_CHECK enum status judge_box(struct judge *j, uint64_t account, uint64_t mai
 /* By name; ST_NOTFOUND. */
 MUST_CHECK enum status judge_box_named(struct judge *j, uint64_t account, struct slice name, uint64_t *mailbox);
 MUST_CHECK enum status judge_shard(struct judge *j, struct row_shard *shard);
+/* What was answered to this request before. ST_NOTFOUND: it is new; ST_SYNTAX: not 16 bytes. */
+MUST_CHECK enum status judge_request(struct judge *j, struct slice request, struct row_request *row);
 
 /* A message comes into, or leaves, a mailbox; or its flags change from one to the other (NULL: was not, is not there). */
 void judge_count(struct row_usage *usage, struct row_status *status, const struct row_message *before,
