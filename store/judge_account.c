@@ -280,7 +280,7 @@ static enum status
 rename_inbox(struct judge *j, struct judge_account *a, const struct mailbox_rename *m, uint64_t *cursor,
              struct outcome *out)
 {
-    AUTO_BUF list = BUF_INIT(LIST_MOST), reply = BUF_INIT(1u << 20);
+    AUTO_BUF list = BUF_INIT(LIST_MOST);
     struct copy move = {.mailbox = m->mailbox, .uids = SLICE("\1\0\0\0\xff\xff\xff\xff"), .move = 1};
     struct msg_rows rows;
     enum status st;
