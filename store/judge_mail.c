@@ -567,6 +567,7 @@ judge_reap(struct judge *j, uint64_t account, uint64_t mailbox, struct outcome *
     }
     if (mailbox != 0) {
         st = empty_mailbox(j, account, mailbox, out);
+        out->more = out->type != 0;
         return st == ST_NOTFOUND ? ST_OK : st;
     }
     AUTO_BUF row = BUF_INIT(1u << 16);
@@ -575,5 +576,6 @@ judge_reap(struct judge *j, uint64_t account, uint64_t mailbox, struct outcome *
         return st == ST_NOTFOUND ? ST_OK : st;
     record_account_erase_write(&out->meta, &(struct record_account_erase){account});
     out->type = RECORD_ACCOUNT_ERASE;
+    out->more = true; /* until there is nothing to write */
     return ST_OK;
 }

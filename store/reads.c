@@ -267,6 +267,30 @@ on_message(void *arg, struct slice key, struct slice value)
     return ST_OK;
 }
 
+/* Runs of uids, cut at `from`; fn(arg) for the rows of each. */
+static enum status
+scan_runs(struct read *r, uint64_t mailbox, struct slice runs, uint32_t from, index_scan_fn *fn, void *arg)
+{
+    AUTO_BUF first = BUF_INIT(64), end = BUF_INIT(64);
+    struct uid_run run;
+    enum status st = ST_OK;
+
+    while (st == ST_OK && runs.n > 0) {
+        if (!uid_run_take(&runs, &run) || run.first == 0 || run.last < run.first)
+            return ST_SYNTAX;
+        if (run.last < from)
+            continue;
+        buf_clear(&first);
+        buf_clear(&end);
+        row_key_put(&first, KEY(r->account, ROW_MESSAGE, {mailbox, run.first < from ? from : run.first}));
+        row_prefix_put(&end, KEY(r->account, ROW_MESSAGE, {mailbox}), 1);
+        buf_put_be32(&end, run.last);
+        buf_putc(&end, 0); /* right behind the last one */
+        st = index_scan(r->reads->index, r->snapshot, buf_slice(&first), buf_slice(&end), fn, arg, NULL);
+    }
+    return st;
+}
+
 static enum status
 read_messages(struct read *r, struct slice payload)
 {
@@ -279,8 +303,8 @@ read_messages(struct read *r, struct slice payload)
     st = mailbox_alive(r, m.mailbox, &box);
     if (st != ST_OK)
         return st;
-    return page(r, scan(r, KEY(r->account, ROW_MESSAGE, {m.mailbox}), 1,
-                        KEY(r->account, ROW_MESSAGE, {m.mailbox, m.from}), on_message, r));
+    return page(r, scan_runs(r, m.mailbox, m.uids.n > 0 ? m.uids : SLICE("\1\0\0\0\xff\xff\xff\xff"), m.from,
+                             on_message, r));
 }
 
 struct changes {
@@ -434,26 +458,12 @@ read_digests(struct read *r, struct slice payload)
 {
     struct digest_list m;
     struct digests d = {r, 0, BUF_INIT(1u << 20)};
-    struct uid_run run;
-    AUTO_BUF from = BUF_INIT(64), to = BUF_INIT(64);
-    enum status st = ST_OK;
+    enum status st;
 
     if (!digest_list_get(payload, &m))
         return ST_SYNTAX;
     d.mailbox = m.mailbox;
-    while (st == ST_OK && m.uids.n > 0) {
-        if (!uid_run_take(&m.uids, &run) || run.first == 0 || run.last < run.first) {
-            st = ST_SYNTAX;
-            break;
-        }
-        buf_clear(&from);
-        buf_clear(&to);
-        row_key_put(&from, KEY(r->account, ROW_MESSAGE, {m.mailbox, run.first}));
-        row_prefix_put(&to, KEY(r->account, ROW_MESSAGE, {m.mailbox}), 1);
-        buf_put_be32(&to, run.last);
-        buf_putc(&to, 0); /* right behind the last one */
-        st = index_scan(r->reads->index, r->snapshot, buf_slice(&from), buf_slice(&to), on_digest, &d, NULL);
-    }
+    st = scan_runs(r, m.mailbox, m.uids, 0, on_digest, &d);
     buf_done(&d.prefix);
     return page(r, st);
 }

@@ -39,6 +39,7 @@
     DOMAIN_SETTING(SET)                                                                                               \
     SET(duration, gather_time, "2ms", "0ms", "100ms", "How long a batch waits for deliveries that are known to come.") \
     SET(bytesize, unflushed, "64M", "4M", "4G", "Bytes of mail that may wait for the disk; more get 451.")            \
+    SET(bytesize, disk_reserve, "64M", "0", "1T", "Bytes of the disk that stay free; below it mail gets 452.")         \
     SET(count, reader_threads, "2", "1", "64", "Threads that read mail for sessions.")                                \
     SET(bytesize, segment_size, "64M", "1M", "4G", "Size of a file of the log.")
 

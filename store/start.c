@@ -1,0 +1,199 @@
+#include "store/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/apply.h"
+#include "sys/fd.h"
+#include "sys/log.h"
+
+#define REPLAY_ROWS 4096u /* records that are written to the index at once */
+
+/* A replay on its way. */
+struct replay {
+    struct index *index;
+    struct index_batch *batch;
+    uint64_t last;
+    uint32_t waiting, total, broken;
+    struct err err;
+};
+
+static enum status
+write_replayed(struct replay *r)
+{
+    enum status st = r->waiting > 0 ? index_write(r->index, r->batch, r->last, &r->err) : ST_OK;
+
+    r->waiting = 0;
+    return st;
+}
+
+/* The account that most records begin with, behind the version; 0: not that sort. */
+static uint64_t
+account_of(const struct log_record *record)
+{
+    struct slice at = record->meta;
+    uint16_t version;
+    uint64_t account = 0;
+
+    if (record->type == RECORD_DELIVER || record->type == RECORD_APPEND || record->type >= RECORD_QUEUE)
+        return 0;
+    return take_le16(&at, &version) && take_le64(&at, &account) ? account : 0;
+}
+
+/* A record that cannot be applied takes its account out of service, not the system. */
+static void
+put_broken(struct replay *r, const struct log_record *record)
+{
+    AUTO_BUF key = BUF_INIT(64), value = BUF_INIT(256);
+    char why[128];
+    uint64_t account = account_of(record);
+    struct row_sink sink = index_batch_sink(r->batch);
+
+    r->broken++;
+    log_mail(LOG_LEVEL_ERR,
+             "record %" PRIu64 " (%s) cannot be applied; account %" PRIu64 " is out of service", record->lsn,
+             record_type_name(record->type), account);
+    if (account == 0)
+        return;
+    (void)snprintf(why, sizeof(why), "record %" PRIu64 " cannot be applied", record->lsn);
+    row_key_put(&key, &(struct row_key){0, ROW_BROKEN, {account}});
+    row_name_put(&value, &(struct row_name){slice_of(why)});
+    sink.put(sink.arg, buf_slice(&key), buf_slice(&value));
+}
+
+static enum status
+replay_one(void *arg, const struct log_record *record, struct log_place body)
+{
+    struct replay *r = arg;
+    struct row_sink sink = index_batch_sink(r->batch);
+    enum status st;
+
+    index_batch_mark(r->batch);
+    st = apply_record(record->type, record->meta, &sink);
+    if (st == ST_OK) {
+        index_batch_keep(r->batch);
+    } else {
+        index_batch_rollback(r->batch);
+        if (st != ST_CORRUPT)
+            return err_set(&r->err, st, "record %" PRIu64 ": %s", record->lsn, status_text(st));
+        put_broken(r, record);
+    }
+    r->last = record->lsn;
+    r->total++;
+    return ++r->waiting == REPLAY_ROWS ? write_replayed(r) : ST_OK;
+}
+
+/* Opens the log and brings the index to its end. */
+static enum status
+open_log(struct store_files *f, const struct store_settings *settings, struct index *index, struct err *err)
+{
+    struct log_settings log = {.segment_size = settings->segment_size};
+    struct replay r = {.index = index, .batch = index_batch_new()};
+    enum status st;
+
+    if (r.batch == NULL)
+        return err_set(err, ST_MEMORY, "stored: no memory");
+    st = log_open(&f->disk, &log, index_applied(index), replay_one, &r, &f->log, err);
+    if (st == ST_OK)
+        st = write_replayed(&r);
+    index_batch_free(r.batch);
+    if (st != ST_OK && r.err.text[0] != '\0')
+        *err = r.err;
+    if (st == ST_OK && r.total > 0)
+        log_mail(LOG_LEVEL_NOTICE, "replayed %u records, %u of them broken", r.total, r.broken);
+    return st;
+}
+
+static enum status
+open_folders(const char *root, struct store_files *f, struct err *err)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/store", root);
+
+    if (n < 0 || (size_t)n >= sizeof(path) - 16)
+        return err_set(err, ST_LIMIT, "stored: the root's name is too long");
+    f->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->dir < 0)
+        return err_sys(err, "stored: %s", path);
+    if (mkdirat(f->dir, "log", 0700) != 0 && errno != EEXIST)
+        return err_sys(err, "stored: make %s/log", path);
+    f->log_dir = openat(f->dir, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->log_dir < 0)
+        return err_sys(err, "stored: %s/log", path);
+    disk_files(&f->disk, f->log_dir);
+    return ST_OK;
+}
+
+static bool
+adopted(void *arg, uint64_t number)
+{
+    AUTO_BUF value = BUF_INIT(64);
+
+    /* In doubt it stays. */
+    return index_get(arg, NULL, &(struct row_key){0, ROW_SEGMENT, {number}}, &value, NULL) != ST_NOTFOUND;
+}
+
+/* An index in doubt is built anew beside the old one and put in its place. */
+static enum status
+build_index(struct store_files *f, const struct store_settings *settings, const char *path, struct err *err)
+{
+    struct index *fresh;
+    enum status st = index_build(path, NULL, &fresh, err);
+
+    if (st != ST_OK)
+        return st;
+    st = open_log(f, settings, fresh, err);
+    if (st != ST_OK) {
+        index_close(fresh);
+        return st;
+    }
+    return index_switch(path, NULL, fresh, &f->index, err);
+}
+
+enum status
+store_open(const char *root, const struct store_settings *settings, struct store_files *files,
+           struct err *err)
+{
+    struct store_files f = {.dir = -1, .log_dir = -1};
+    char path[PATH_MAX];
+    enum status st = open_folders(root, &f, err);
+
+    if (st != ST_OK)
+        goto fail;
+    (void)snprintf(path, sizeof(path), "%s/store/index", root);
+    st = index_open(path, NULL, &f.index, err);
+    if (st == ST_OK) {
+        st = open_log(&f, settings, f.index, err);
+    } else if (st == ST_STALE || st == ST_CORRUPT || st == ST_IO) {
+        log_mail(LOG_LEVEL_WARNING, "%s: it is built anew from the log", err->text);
+        st = build_index(&f, settings, path, err);
+    }
+    if (st == ST_OK)
+        st = log_sweep(f.log, adopted, f.index, err);
+    if (st == ST_OK && log_wants_spare(f.log))
+        st = log_prepare(f.log, err);
+    if (st != ST_OK)
+        goto fail;
+    *files = f;
+    return ST_OK;
+
+fail:
+    store_close(&f);
+    return st;
+}
+
+void
+store_close(struct store_files *files)
+{
+    index_close(files->index);
+    if (files->log != NULL)
+        log_close(files->log);
+    fd_cleanup(&files->log_dir);
+    fd_cleanup(&files->dir);
+    files->log_dir = files->dir = -1;
+}

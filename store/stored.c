@@ -1,0 +1,733 @@
+/*
+ * stored: the mail. The only program that opens the log and the index. Everything is asked of it by messages
+ * (lib/store/request.h): what changes mail goes to commit.h, what is only read to readers.h.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf/tables.h"
+#include "ipc/program.h"
+#include "store/commit.h"
+#include "store/handles.h"
+#include "store/readers.h"
+#include "store/side.h"
+#include "store/start.h"
+#include "sys/log.h"
+
+#define TELLERS        64u /* peers whose `coming` is remembered */
+#define DOMAINS_MAX    100000u
+#define REQUESTS_EVERY SECONDS(5)
+#define RECIPIENT_MAX  600u
+
+struct teller {
+    uint16_t role;
+    uint32_t instance;
+    uint32_t coming;
+    bool used;
+};
+
+static struct {
+    struct store_settings settings;
+    struct buf text; /* that the settings point into */
+    struct store_files files;
+    struct commit *commit;
+    struct readers *readers;
+    struct teller tellers[TELLERS];
+    struct buf domains; /* packed msg_name, those of accounts */
+    struct timer requests;
+    bool stopping;
+} self;
+
+/* --- work --- */
+
+/* What a request needs until it is answered. */
+struct asked {
+    struct ipc_sender from;
+    uint64_t credit; /* to be given back */
+    uint64_t side;
+};
+
+static struct work *
+new_work(uint16_t type, uint64_t account, struct slice payload, const struct ipc_sender *from)
+{
+    struct work *w = calloc(1, sizeof(*w) + payload.n);
+    struct asked *asked = from != NULL ? calloc(1, sizeof(*asked)) : NULL;
+
+    if (w == NULL || (from != NULL && asked == NULL)) {
+        free(w);
+        return NULL;
+    }
+    w->type = type;
+    w->account = account;
+    w->reply = BUF_INIT(IPC_PAYLOAD_MAX);
+    w->touched = BUF_INIT(1u << 20);
+    w->n = payload.n;
+    if (payload.n > 0)
+        memcpy(w->payload, payload.p, payload.n);
+    if (from != NULL) {
+        asked->from = *from;
+        w->role = from->role;
+        w->instance = from->instance;
+        w->owner = asked;
+    }
+    return w;
+}
+
+static void
+free_work(struct work *w)
+{
+    buf_done(&w->reply);
+    buf_done(&w->touched);
+    free(w->owner);
+    free(w);
+}
+
+static void
+answer(const struct ipc_sender *to, enum status st)
+{
+    ipc_answer(*to, st, (struct slice){0});
+}
+
+/* Queues a request; without memory it is refused. */
+static enum status
+ask(const struct ipc_request *request, uint64_t account)
+{
+    struct work *w = new_work(request->from.type, account, request->payload, &request->from);
+
+    if (w == NULL || self.stopping) {
+        if (w != NULL)
+            free_work(w);
+        answer(&request->from, ST_UNAVAILABLE);
+        return ST_OK;
+    }
+    commit_ask(self.commit, w);
+    return ST_OK;
+}
+
+/* --- credit: bytes that may be on their way to us --- */
+
+static void
+grant(const struct channel *known, enum role role, uint32_t instance, uint64_t n)
+{
+    struct channel *ch = program_peer(role, instance);
+    uint8_t bytes[8];
+    struct buf m = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+
+    if (ch == NULL || n == 0 || (known != NULL && ch != known))
+        return;
+    msg_id_put(&m, &(struct msg_id){n});
+    (void)ipc_send(ch, (enum msg)MSG_CREDIT, buf_slice(&m), -1);
+}
+
+/* What a channel begins with: half for the world, a quarter each for users' submissions and appends. */
+static void
+grant_first(enum role role, uint32_t instance)
+{
+    if (role == ROLE_SMTP)
+        grant(NULL, role, instance, self.settings.unflushed / 2);
+    else if (role == ROLE_SUBMIT || role == ROLE_IMAP)
+        grant(NULL, role, instance, self.settings.unflushed / 4);
+}
+
+/* --- hints --- */
+
+static void
+hint(void *arg, const struct handle *h)
+{
+    const struct touch *t = arg;
+    struct channel *ch = program_peer((enum role)h->role, h->instance);
+    uint8_t bytes[24];
+    struct buf m = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+
+    if (ch == NULL)
+        return;
+    hint_put(&m, &(struct hint){h->id, t->mailbox, t->modseq});
+    (void)ipc_send(ch, (enum msg)MSG_HINT, buf_slice(&m), -1);
+}
+
+static void
+send_hints(struct slice touched)
+{
+    while (touched.n >= sizeof(struct touch)) {
+        struct touch t;
+
+        memcpy(&t, touched.p, sizeof(t));
+        handles_watching(t.account, t.mailbox, hint, &t);
+        touched = slice_skip(touched, sizeof(t));
+    }
+}
+
+/* --- removal in the background --- */
+
+static void
+reap(void *arg, uint64_t account, uint64_t mailbox)
+{
+    struct work *w = new_work(WORK_REAP, account, (struct slice){0}, NULL);
+
+    if (w == NULL)
+        return; /* the next start finds it */
+    w->mailbox = mailbox;
+    commit_ask(self.commit, w);
+}
+
+static void
+reaped(const struct work *w)
+{
+    if (w->status != ST_OK && w->status != ST_UNAVAILABLE && w->status != ST_NOSPACE)
+        log_at(LOG_LEVEL_ERR, "removing mailbox %llu of account %llu: %s", (unsigned long long)w->mailbox,
+               (unsigned long long)w->account, status_text(w->status));
+}
+
+static void
+on_requests(struct timer *t)
+{
+    struct work *w = new_work(WORK_FORGET_REQUESTS, 0, (struct slice){0}, NULL);
+
+    if (w != NULL)
+        commit_ask(self.commit, w);
+    loop_timer(program_loop(), t, loop_now(program_loop()) + REQUESTS_EVERY);
+}
+
+/* --- domains that have accounts --- */
+
+static bool
+domain_known(struct slice domain)
+{
+    struct slice list = buf_slice(&self.domains);
+    struct msg_name m;
+
+    if (slice_eq_nocase(domain, self.settings.domain))
+        return true;
+    while (msg_name_take(&list, &m))
+        if (slice_eq_nocase(m.name, domain))
+            return true;
+    return false;
+}
+
+static void
+learn_domain(void *arg, struct slice domain)
+{
+    if (!domain_known(domain))
+        msg_name_put(&self.domains, &(struct msg_name){domain});
+}
+
+/* --- the end of a request --- */
+
+static void
+finished(const struct work *w, struct asked *a)
+{
+    struct account_add add;
+    struct append append;
+    struct deliver deliver;
+    struct slice payload = slice_from(w->payload, w->n);
+
+    switch (w->type) {
+    case MSG_DELIVER:
+        if (deliver_get(payload, &deliver) && deliver.side != 0)
+            side_adopted(deliver.side);
+        break;
+    case MSG_APPEND:
+        if (append_get(payload, &append) && append.side != 0)
+            side_adopted(append.side);
+        break;
+    case MSG_ACCOUNT_ADD:
+        if (account_add_get(payload, &add))
+            learn_domain(NULL, slice_skip(add.name, slice_find(add.name, '@') + 1));
+        break;
+    case MSG_ACCOUNT_DELETE:
+        handles_of_account_close(w->account);
+        reap(NULL, w->account, 0);
+        break;
+    case MSG_MAILBOX_DELETE:
+        reap(NULL, w->account, w->mailbox);
+        break;
+    default:
+        break;
+    }
+}
+
+/* An expunge tells its runs, which came one uid each, slice by slice. */
+static void
+answer_expunge(const struct ipc_sender *to, struct slice runs)
+{
+    AUTO_BUF joined = BUF_INIT(IPC_PAYLOAD_MAX), reply = BUF_INIT(IPC_PAYLOAD_MAX);
+    struct uid_run run, last = {0, 0};
+
+    while (uid_run_take(&runs, &run)) {
+        if (last.last != 0 && run.first == last.last + 1) {
+            last.last = run.last;
+            continue;
+        }
+        if (last.last != 0)
+            uid_run_put(&joined, &last);
+        last = run;
+    }
+    if (last.last != 0)
+        uid_run_put(&joined, &last);
+    msg_bytes_put(&reply, &(struct msg_bytes){buf_slice(&joined)});
+    ipc_answer(*to, buf_ok(&joined) && buf_ok(&reply) ? ST_OK : ST_LIMIT, buf_slice(&reply));
+}
+
+static void
+on_done(struct work *w)
+{
+    struct asked *a = w->owner;
+
+    if (w->status == ST_OK && w->touched.n > 0)
+        send_hints(buf_slice(&w->touched));
+    if (a == NULL) {
+        if (w->type == WORK_REAP)
+            reaped(w);
+        free_work(w);
+        return;
+    }
+    if (w->status == ST_OK)
+        finished(w, a);
+    if (w->status != ST_OK)
+        answer(&a->from, w->status);
+    else if (w->type == MSG_EXPUNGE)
+        answer_expunge(&a->from, buf_slice(&w->reply));
+    else
+        ipc_answer(a->from, ST_OK, buf_slice(&w->reply));
+    if (w->status != ST_CLOSED)
+        grant(NULL, (enum role)a->from.role, a->from.instance, a->credit);
+    free_work(w);
+}
+
+/* --- recipients --- */
+
+static void
+answer_found(const struct ipc_sender *to, uint64_t account, struct slice name, struct slice detail,
+             uint64_t size)
+{
+    uint8_t bytes[2 * RECIPIENT_MAX + 32];
+    struct buf reply = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+    enum status st = judge_room(commit_judge(self.commit), account, size);
+
+    if (st == ST_OK)
+        rcpt_found_put(&reply, &(struct rcpt_found){account, name, detail});
+    ipc_answer(*to, st, buf_slice(&reply));
+}
+
+/* First the address as it is, then without its "+detail" (RFC 5233). */
+static enum status
+on_rcpt_check(struct ipc_request *request)
+{
+    struct rcpt_check m;
+    uint8_t bytes[RECIPIENT_MAX];
+    struct buf name = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+    struct slice local, detail = {0}, domain;
+    size_t at, plus;
+    uint64_t account;
+    enum status st;
+
+    if (!rcpt_check_get(request->payload, &m))
+        return ST_SYNTAX;
+    if (self.stopping) {
+        answer(&request->from, ST_UNAVAILABLE);
+        return ST_OK;
+    }
+    for (at = m.mailbox.n; at > 0 && m.mailbox.p[at - 1] != '@';)
+        at--;
+    domain = at > 0 ? slice_skip(m.mailbox, at) : self.settings.domain;
+    local = at > 0 ? slice_sub(m.mailbox, 0, at - 1) : m.mailbox;
+    plus = slice_find(local, '+');
+    for (int step = 0;; step++) {
+        buf_clear(&name);
+        for (size_t i = 0; i < local.n; i++)
+            buf_putc(&name, ascii_lower(local.p[i]));
+        buf_putc(&name, '@');
+        for (size_t i = 0; i < domain.n; i++)
+            buf_putc(&name, ascii_lower(domain.p[i]));
+        st = buf_ok(&name) ? judge_account_named(commit_judge(self.commit), buf_slice(&name), &account)
+                           : ST_NOTFOUND;
+        if (st != ST_NOTFOUND || step == 1 || plus == 0 || plus >= local.n)
+            break;
+        detail = slice_skip(local, plus + 1);
+        local = slice_sub(local, 0, plus);
+    }
+    if (st == ST_OK)
+        answer_found(&request->from, account, buf_slice(&name), detail, m.size);
+    else
+        answer(&request->from, st == ST_NOTFOUND && !domain_known(domain) ? ST_DENIED : st);
+    return ST_OK;
+}
+
+/* --- bodies --- */
+
+/* A small body's chunks, or a side body of this sender. ST_STALE: the side body is gone. */
+static enum status
+attach_body(struct work *w, const struct ipc_request *request, struct slice prefix, struct slice chunks,
+            uint64_t n, uint64_t side)
+{
+    w->body = (struct judge_body){.prefix = prefix.n, .n = n, .side = side != 0};
+    if (side != 0)
+        return side_find(side, &request->from, n, &w->body.place);
+    w->in = channel_in(request->channel);
+    w->chunks = chunks;
+    ((struct asked *)w->owner)->credit = n;
+    return n <= STORE_BODY_INLINE && (n == 0 || w->in != NULL) &&
+                   chunks.n == (n + SHM_CHUNK - 1) / SHM_CHUNK * 4
+               ? ST_OK
+               : ST_SYNTAX;
+}
+
+static void
+told_coming(const struct ipc_sender *from, uint32_t coming)
+{
+    struct teller *free_one = NULL;
+
+    for (size_t i = 0; i < TELLERS; i++) {
+        struct teller *t = &self.tellers[i];
+
+        if (t->used && t->role == from->role && t->instance == from->instance) {
+            t->coming = coming;
+            return;
+        }
+        if (!t->used && free_one == NULL)
+            free_one = t;
+    }
+    if (free_one != NULL)
+        *free_one = (struct teller){from->role, from->instance, coming, true};
+}
+
+static uint32_t
+coming(void)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < TELLERS; i++)
+        n += self.tellers[i].used ? self.tellers[i].coming : 0;
+    return n;
+}
+
+/* Queues a request with a body, after `st` says that the body is right. */
+static enum status
+ask_with_body(struct work *w, const struct ipc_request *request, enum status st)
+{
+    if (st == ST_OK && !self.stopping) {
+        commit_ask(self.commit, w);
+        return ST_OK;
+    }
+    if (st != ST_SYNTAX)
+        answer(&request->from, st == ST_OK ? ST_UNAVAILABLE : st);
+    grant(request->channel, (enum role)request->from.role, request->from.instance,
+          ((struct asked *)w->owner)->credit);
+    free_work(w);
+    return st == ST_SYNTAX ? ST_SYNTAX : ST_OK;
+}
+
+static enum status
+on_deliver(struct ipc_request *request)
+{
+    struct deliver m;
+    struct work *w;
+    enum status st;
+
+    if (!deliver_get(request->payload, &m) || m.request.n != 16 || m.prefix.n > STORE_BODY_INLINE)
+        return ST_SYNTAX;
+    told_coming(&request->from, m.coming);
+    w = new_work(MSG_DELIVER, 0, request->payload, &request->from);
+    if (w == NULL) {
+        answer(&request->from, ST_UNAVAILABLE);
+        return ST_OK;
+    }
+    if (!deliver_get(slice_from(w->payload, w->n), &m)) /* now of its own bytes */
+        abort();
+    st = attach_body(w, request, m.prefix, m.chunks, m.n, m.side);
+    return ask_with_body(w, request, st);
+}
+
+/* --- handles --- */
+
+static enum status
+on_handle_open(struct ipc_request *request)
+{
+    struct handle_open m;
+    uint64_t account, id = 0;
+    uint8_t bytes[8];
+    struct buf reply = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+    enum status st;
+
+    if (!handle_open_get(request->payload, &m) || (m.role != ROLE_IMAP && m.role != ROLE_POP3))
+        return ST_SYNTAX;
+    st = self.stopping ? ST_UNAVAILABLE : judge_account_named(commit_judge(self.commit), m.name, &account);
+    if (st == ST_OK)
+        st = handle_new(account, m.role, m.instance, m.conn, m.rights, &id);
+    if (st == ST_OK)
+        msg_id_put(&reply, &(struct msg_id){id});
+    ipc_answer(request->from, st, buf_slice(&reply));
+    return ST_OK;
+}
+
+static enum status
+on_handle_close(struct ipc_request *request)
+{
+    struct msg_id m;
+    struct handle *h;
+
+    if (!msg_id_get(request->payload, &m))
+        return ST_SYNTAX;
+    h = handle_find(m.id, &request->from);
+    if (h != NULL)
+        handle_close(h);
+    return ST_OK;
+}
+
+/* The handle that a session's request begins with, if it may do this. */
+static struct handle *
+handle_of(const struct ipc_request *request, uint32_t right)
+{
+    struct slice at = request->payload;
+    struct handle *h;
+    uint64_t id;
+
+    if (self.stopping) {
+        answer(&request->from, ST_UNAVAILABLE);
+        return NULL;
+    }
+    if (!take_le64(&at, &id) || (h = handle_find(id, &request->from)) == NULL) {
+        answer(&request->from, ST_STALE);
+        return NULL;
+    }
+    if ((h->rights & right) != right) {
+        answer(&request->from, ST_DENIED);
+        return NULL;
+    }
+    return h;
+}
+
+static enum status
+on_read(struct ipc_request *request)
+{
+    const struct handle *h = handle_of(request, RIGHT_READ);
+
+    if (h != NULL)
+        readers_ask(self.readers, request->from, h->account, request->payload);
+    return ST_OK;
+}
+
+static enum status
+on_write(struct ipc_request *request)
+{
+    const struct handle *h = handle_of(request, RIGHT_WRITE);
+
+    return h != NULL ? ask(request, h->account) : ST_OK;
+}
+
+static enum status
+on_append(struct ipc_request *request)
+{
+    const struct handle *h;
+    struct append m;
+    struct work *w;
+    enum status st;
+
+    if (!append_get(request->payload, &m) || m.request.n != 16)
+        return ST_SYNTAX;
+    told_coming(&request->from, m.coming);
+    h = handle_of(request, RIGHT_WRITE);
+    if (h == NULL)
+        return ST_OK;
+    w = new_work(MSG_APPEND, h->account, request->payload, &request->from);
+    if (w == NULL) {
+        answer(&request->from, ST_UNAVAILABLE);
+        return ST_OK;
+    }
+    if (!append_get(slice_from(w->payload, w->n), &m))
+        abort();
+    st = attach_body(w, request, (struct slice){0}, m.chunks, m.n, m.side);
+    return ask_with_body(w, request, st);
+}
+
+static enum status
+on_watch(struct ipc_request *request)
+{
+    struct handle *h;
+    struct mailbox_ref m;
+
+    if (!mailbox_ref_get(request->payload, &m))
+        return ST_SYNTAX;
+    h = handle_of(request, RIGHT_READ);
+    if (h == NULL)
+        return ST_OK;
+    if (request->from.type == MSG_WATCH) {
+        answer(&request->from, handle_watch(h, m.mailbox));
+        return ST_OK;
+    }
+    handle_unwatch(h, m.mailbox);
+    answer(&request->from, ST_OK);
+    return ST_OK;
+}
+
+/* --- administrators --- */
+
+static enum status
+on_admin_write(struct ipc_request *request)
+{
+    return ask(request, 0);
+}
+
+static enum status
+on_admin_read(struct ipc_request *request)
+{
+    if (self.stopping)
+        answer(&request->from, ST_UNAVAILABLE);
+    else
+        readers_ask(self.readers, request->from, 0, request->payload);
+    return ST_OK;
+}
+
+#define DELIVERERS (ROLE_BIT(SMTP) | ROLE_BIT(SUBMIT))
+#define SENDERS    (DELIVERERS | ROLE_BIT(IMAP))
+#define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3))
+
+static const struct ipc_route routes[] = {
+    {MSG_RCPT_CHECK,     DELIVERERS, on_rcpt_check, false},
+    {MSG_DELIVER,     DELIVERERS, on_deliver, false},
+    {MSG_SIDE_BEGIN,                  SENDERS, on_side_begin, false},
+    {MSG_SIDE_DATA,    SENDERS, on_side_data, false},
+    {MSG_SIDE_DROP,             SENDERS, on_side_drop, false},
+    {MSG_HANDLE_OPEN,     ROLE_BIT(AUTH), on_handle_open, false},
+    {MSG_HANDLE_CLOSE,     SESSIONS, on_handle_close, false},
+    {MSG_MAILBOXES,                  SESSIONS, on_read, false},
+    {MSG_MAILBOX_STATUS,        SESSIONS, on_read, false},
+    {MSG_SUBSCRIPTIONS,             SESSIONS, on_read, false},
+    {MSG_KEYWORDS,      SESSIONS, on_read, false},
+    {MSG_MESSAGES,      SESSIONS, on_read, false},
+    {MSG_CHANGES,                  SESSIONS, on_read, false},
+    {MSG_DIGESTS,SESSIONS, on_read, false},
+    {MSG_BODY_READ,             SESSIONS, on_read, false},
+    {MSG_MAILBOX_CREATE,   SESSIONS, on_write, false},
+    {MSG_MAILBOX_DELETE,   SESSIONS, on_write, false},
+    {MSG_MAILBOX_RENAME,                  SESSIONS, on_write, false},
+    {MSG_MAILBOX_SUBSCRIBE,SESSIONS, on_write, false},
+    {MSG_APPEND,             SESSIONS, on_append, false},
+    {MSG_FLAGS, SESSIONS, on_write, false},
+    {MSG_COPY,           SESSIONS, on_write, false},
+    {MSG_EXPUNGE,                  SESSIONS, on_write, false},
+    {MSG_WATCH,SESSIONS, on_watch, false},
+    {MSG_UNWATCH,             SESSIONS, on_watch, false},
+    {MSG_ACCOUNT_ADD,       ROLE_BIT(CTL), on_admin_write, false},
+    {MSG_ACCOUNT_DELETE,           ROLE_BIT(CTL), on_admin_write, false},
+    {MSG_ACCOUNT_QUOTA,                  ROLE_BIT(CTL), on_admin_write, false},
+    {MSG_ACCOUNTS,     ROLE_BIT(CTL), on_admin_read, false},
+    {MSG_ADMIN_MAILBOXES,             ROLE_BIT(CTL), on_admin_read, false},
+    {MSG_STORE_DUMP,        ROLE_BIT(CTL), on_admin_read, false},
+    {0          },
+};
+
+/* --- the program --- */
+
+static enum status
+load(struct slice text, struct err *err)
+{
+    struct store_settings got;
+    struct buf copy = BUF_INIT(CONF_TEXT_MAX);
+    enum status st;
+
+    buf_put(&copy, text);
+    st = buf_ok(&copy) ? conf_load(&store_conf, "estafeta.conf", buf_slice(&copy), &got, sizeof(got), err)
+                       : ST_MEMORY;
+    if (st != ST_OK) {
+        buf_done(&copy);
+        return st;
+    }
+    buf_done(&self.text);
+    self.text = copy;
+    self.settings = got;
+    return ST_OK;
+}
+
+static enum status
+start(struct err *err)
+{
+    struct loop *loop = program_loop();
+    struct commit_settings commit = {.done = on_done, .coming = coming};
+    struct reads reads;
+    enum status st = load(program_settings(), err);
+
+    self.domains = BUF_INIT(DOMAINS_MAX * 64);
+    if (st == ST_OK)
+        st = store_open(program_root(), &self.settings, &self.files, err);
+    if (st != ST_OK)
+        return st;
+    reads = (struct reads){self.files.index, self.files.log};
+    commit.gather = self.settings.gather_time;
+    commit.disk_reserve = self.settings.disk_reserve;
+    commit.dir = self.files.dir;
+    st = commit_new(loop, self.files.log, self.files.index, &commit, &self.commit, err);
+    if (st == ST_OK)
+        st = readers_new(loop, &reads, (uint32_t)self.settings.reader_threads, &self.readers, err);
+    if (st != ST_OK)
+        return st;
+    side_setup(self.files.log, self.readers);
+    st = reads_domains(&reads, learn_domain, NULL);
+    if (st == ST_OK)
+        st = reads_dying(&reads, reap, NULL);
+    if (st != ST_OK)
+        return err_set(err, st, "stored: the index cannot be read: %s", status_text(st));
+    self.requests.fire = on_requests;
+    loop_timer(loop, &self.requests, loop_now(loop) + REQUESTS_EVERY);
+    grant_first(ROLE_SMTP, 0);
+    grant_first(ROLE_SUBMIT, 0);
+    grant_first(ROLE_IMAP, 0);
+    return ST_OK;
+}
+
+static void
+on_peer_gone(enum role role, uint32_t instance)
+{
+    if (self.commit == NULL || self.stopping)
+        return;
+    commit_forget(self.commit, (uint16_t)role, instance);
+    handles_of_peer_close((uint16_t)role, instance);
+    sides_of_peer_drop((uint16_t)role, instance);
+    for (size_t i = 0; i < TELLERS; i++)
+        if (self.tellers[i].role == role && self.tellers[i].instance == instance)
+            self.tellers[i].used = false;
+}
+
+/* What was begun is answered, then all is put down so that the next start has little to replay. */
+static void
+on_stopping(struct timer *t)
+{
+    if (!commit_idle(self.commit)) {
+        loop_timer(program_loop(), t, loop_now(program_loop()) + MSEC(10));
+        return;
+    }
+    side_setup(NULL, NULL);
+    readers_free(self.readers);
+    commit_free(self.commit);
+    store_close(&self.files);
+    program_exit(0);
+}
+
+static void
+on_stop(void)
+{
+    self.stopping = true;
+    self.requests.fire = on_stopping;
+    loop_timer(program_loop(), &self.requests, loop_now(program_loop()));
+}
+
+static const struct program program = {.role = ROLE_STORE,
+                                       .routes = routes,
+                                       .start = start,
+                                       .reload = load,
+                                       .stop = on_stop,
+                                       .peer_gone = on_peer_gone,
+                                       .peer_new = grant_first};
+
+int
+main(int argc, char **argv)
+{
+    int status = program_main(&program, argc, argv);
+
+    buf_done(&self.domains);
+    buf_done(&self.text);
+    return status;
+}
