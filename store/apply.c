@@ -1,9 +1,10 @@
 #include "store/apply.h"
 
-#define KEY_MAX 2048u
+#define KEY_MAX   2048u
 #define VALUE_MAX (16u * 1024 * 1024)
 
-/* The first failure stays in st, and nothing is emitted after it: a record's code reads without an `if` a row. */
+/* The first failure stays in st, and nothing is emitted after it: a record's code reads without an `if` a
+ * row. */
 struct apply {
     const struct row_sink *sink;
     struct buf key, end, value;
@@ -41,11 +42,11 @@ put_value(struct apply *a, const struct row_key *key)
         a->sink->put(a->sink->arg, buf_slice(&a->key), buf_slice(&a->value));
 }
 
-#define PUT(a, tag, row, ...)                   \
-    do {                                        \
-        buf_clear(&(a)->value);                 \
-        row_##tag##_put(&(a)->value, (row));    \
-        put_value((a), KEY(__VA_ARGS__));       \
+#define PUT(a, tag, row, ...)                                                                                \
+    do {                                                                                                     \
+        buf_clear(&(a)->value);                                                                              \
+        row_##tag##_put(&(a)->value, (row));                                                                 \
+        put_value((a), KEY(__VA_ARGS__));                                                                    \
     } while (0)
 
 static void
@@ -83,18 +84,18 @@ del_all(struct apply *a, const struct row_key *key)
 }
 
 /* Walks a packed list; ends the record when an element cannot be read. */
-#define EACH(a, list, tag, element) \
+#define EACH(a, list, tag, element)                                                                          \
     for (struct record_##tag element; (a)->st == ST_OK && next_##tag((a), &(list), &element);)
-#define NEXT(tag)                                                                    \
-    static bool next_##tag(struct apply *a, struct slice *list, struct record_##tag *out) \
-    {                                                                                \
-        if (list->n == 0)                                                            \
-            return false;                                                            \
-        if (!record_##tag##_take(list, out)) {                                       \
-            fail(a, ST_CORRUPT);                                                     \
-            return false;                                                            \
-        }                                                                            \
-        return true;                                                                 \
+#define NEXT(tag)                                                                                            \
+    static bool next_##tag(struct apply *a, struct slice *list, struct record_##tag *out)                    \
+    {                                                                                                        \
+        if (list->n == 0)                                                                                    \
+            return false;                                                                                    \
+        if (!record_##tag##_take(list, out)) {                                                               \
+            fail(a, ST_CORRUPT);                                                                             \
+            return false;                                                                                    \
+        }                                                                                                    \
+        return true;                                                                                         \
     }
 NEXT(mailbox)
 NEXT(keyword)
@@ -121,10 +122,11 @@ put_mailboxes(struct apply *a, uint64_t account, struct slice list)
     /* All old names go first: in a rename one mailbox may take the name that another had. */
     struct slice again = list;
 
-    EACH (a, list, mailbox, m)
-        if (m.old_name.n > 0)
-            del(a, KEY(account, ROW_NAME, {0}, m.old_name));
-    EACH (a, again, mailbox, m) {
+    EACH(a, list, mailbox, m)
+    if (m.old_name.n > 0)
+        del(a, KEY(account, ROW_NAME, {0}, m.old_name));
+    EACH(a, again, mailbox, m)
+    {
         PUT(a, mailbox, &m.row, account, ROW_MAILBOX, {m.mailbox});
         PUT(a, status, &m.status, account, ROW_STATUS, {m.mailbox});
         if (m.row.state == ROW_LIVES)
@@ -135,14 +137,15 @@ put_mailboxes(struct apply *a, uint64_t account, struct slice list)
 static void
 put_keywords(struct apply *a, struct slice list)
 {
-    EACH (a, list, keyword, k)
-        PUT(a, name, &(struct row_name){k.name}, k.account, ROW_KEYWORD, {k.number});
+    EACH(a, list, keyword, k)
+    PUT(a, name, &(struct row_name){k.name}, k.account, ROW_KEYWORD, {k.number});
 }
 
 static void
 put_bodies(struct apply *a, struct slice list)
 {
-    EACH (a, list, body, b) {
+    EACH(a, list, body, b)
+    {
         PUT(a, body, &b.row, 0, ROW_BODY, {b.body});
         put_bytes(a, KEY(0, ROW_DIGEST, {b.body}), b.digest);
     }
@@ -151,7 +154,8 @@ put_bodies(struct apply *a, struct slice list)
 static void
 put_refs(struct apply *a, struct slice list)
 {
-    EACH (a, list, ref, r) {
+    EACH(a, list, ref, r)
+    {
         if (r.refs > 0) {
             PUT(a, number, &(struct row_number){r.refs}, 0, ROW_REFS, {r.body});
             continue;
@@ -165,7 +169,8 @@ put_refs(struct apply *a, struct slice list)
 static void
 put_segments(struct apply *a, struct slice list)
 {
-    EACH (a, list, live, s) {
+    EACH(a, list, live, s)
+    {
         if (s.gone)
             del(a, KEY(0, ROW_SEGMENT, {s.segment}));
         else
@@ -176,7 +181,8 @@ put_segments(struct apply *a, struct slice list)
 static void
 put_emails(struct apply *a, uint64_t account, struct slice list)
 {
-    EACH (a, list, email, e) {
+    EACH(a, list, email, e)
+    {
         if (e.row.places.n == 0)
             del(a, KEY(account, ROW_EMAIL, {e.email}));
         else
@@ -194,7 +200,8 @@ key_time(int64_t at)
 static void
 put_queue(struct apply *a, struct slice list)
 {
-    EACH (a, list, queued, q) {
+    EACH(a, list, queued, q)
+    {
         if (q.known)
             del(a, KEY(0, ROW_QUEUE_DUE, {q.old_class, key_time(q.old_due), q.id}));
         if (!q.on) {
@@ -304,7 +311,8 @@ on_deliver(struct apply *a, const struct record_deliver *r)
     put_request(a, r->request, &r->answer);
     put_bodies(a, r->bodies);
     put_keywords(a, r->keywords);
-    EACH (a, arrivals, arrival, m) {
+    EACH(a, arrivals, arrival, m)
+    {
         PUT(a, usage, &m.usage, m.account, ROW_USAGE);
         PUT(a, status, &m.status, m.account, ROW_STATUS, {m.mailbox});
         PUT(a, email, &m.email, m.account, ROW_EMAIL, {m.message.email});
@@ -323,8 +331,8 @@ on_flags(struct apply *a, const struct record_flags *r)
     PUT(a, usage, &r->usage, r->account, ROW_USAGE);
     PUT(a, status, &r->status, r->account, ROW_STATUS, {r->mailbox});
     put_keywords(a, r->keywords);
-    EACH (a, rows, change, c)
-        put_message(a, r->account, r->mailbox, c.uid, c.old_modseq, &c.message);
+    EACH(a, rows, change, c)
+    put_message(a, r->account, r->mailbox, c.uid, c.old_modseq, &c.message);
 }
 
 static void
@@ -337,7 +345,8 @@ on_copy(struct apply *a, const struct record_copy *r)
         PUT(a, status, &r->from_status, r->account, ROW_STATUS, {r->from});
     PUT(a, status, &r->to_status, r->account, ROW_STATUS, {r->to});
     put_request(a, r->request, &r->answer);
-    EACH (a, rows, copied, c) {
+    EACH(a, rows, copied, c)
+    {
         if (r->move)
             put_gone(a, r->account, r->from, c.from, c.old_modseq, c.gone_modseq);
         put_message(a, r->account, r->to, c.uid, 0, &c.message);
@@ -353,7 +362,8 @@ on_expunge(struct apply *a, const struct record_expunge *r)
 
     PUT(a, usage, &r->usage, r->account, ROW_USAGE);
     PUT(a, status, &r->status, r->account, ROW_STATUS, {r->mailbox});
-    EACH (a, rows, change, c) {
+    EACH(a, rows, change, c)
+    {
         put_gone(a, r->account, r->mailbox, c.uid, c.old_modseq, c.message.modseq);
         gone.message = c.message;
         PUT(a, expunged, &gone, r->account, ROW_EXPUNGED, {r->mailbox, c.uid});
@@ -369,7 +379,8 @@ on_forget(struct apply *a, const struct record_forget *r)
     struct slice rows = r->rows;
 
     PUT(a, status, &r->status, r->account, ROW_STATUS, {r->mailbox});
-    EACH (a, rows, forgotten, f) {
+    EACH(a, rows, forgotten, f)
+    {
         del(a, KEY(r->account, ROW_EXPUNGED, {r->mailbox, f.uid}));
         del(a, KEY(r->account, ROW_CHANGE, {r->mailbox, f.modseq, f.uid}));
     }
@@ -392,7 +403,8 @@ on_private(struct apply *a, const struct record_private *r)
 
     PUT(a, usage, &r->usage, r->account, ROW_USAGE);
     PUT(a, status, &r->status, r->account, ROW_STATUS, {r->mailbox});
-    EACH (a, rows, private_flags, p) {
+    EACH(a, rows, private_flags, p)
+    {
         if (p.row.modseq == 0)
             del(a, KEY(r->account, ROW_PRIVATE, {r->mailbox, r->user, p.uid}));
         else
@@ -437,7 +449,8 @@ on_memory(struct apply *a, const struct record_memory *r)
 {
     struct slice rows = r->rows;
 
-    EACH (a, rows, remembered, m) {
+    EACH(a, rows, remembered, m)
+    {
         if (m.old_expires != 0)
             del(a, KEY(r->account, ROW_MEMORY_DUE, {key_time(m.old_expires), m.kind}, m.key));
         if (m.expires == 0) {
@@ -454,7 +467,8 @@ on_requests_forget(struct apply *a, const struct record_requests_forget *r)
 {
     struct slice requests = r->requests;
 
-    EACH (a, requests, request, q) {
+    EACH(a, requests, request, q)
+    {
         del(a, KEY(0, ROW_REQUEST, {0}, q.request));
         del(a, KEY(0, ROW_REQUEST_DUE, {key_time(q.expires)}, q.request));
     }
@@ -466,7 +480,8 @@ on_adopt(struct apply *a, const struct record_adopt *r)
     struct slice images = r->images;
 
     put_segments(a, r->segments);
-    EACH (a, images, imaged, i) { /* the image itself tells the index nothing new */
+    EACH(a, images, imaged, i)
+    { /* the image itself tells the index nothing new */
         struct row_image row = {i.lsn, i.segment};
 
         if (i.account == 0)
@@ -493,26 +508,28 @@ on_image(struct apply *a, const struct record_image *r)
         fail(a, ST_CORRUPT);
     if (r->chunk == 0)
         del_all(a, KEY(r->account));
-    EACH (a, rows, row, row) {
+    EACH(a, rows, row, row)
+    {
         buf_clear(&a->key);
         buf_put_be64(&a->key, r->account);
         buf_put(&a->key, row.key);
-        if (!buf_ok(&a->key) || row_key_get(buf_slice(&a->key), &key) != ST_OK || !row_value_ok(key.kind, row.value))
+        if (!buf_ok(&a->key) || row_key_get(buf_slice(&a->key), &key) != ST_OK ||
+            !row_value_ok(key.kind, row.value))
             fail(a, ST_CORRUPT);
         else
             a->sink->put(a->sink->arg, buf_slice(&a->key), row.value);
     }
 }
 
-#define RUN(tag)                                                     \
-    static void run_##tag(struct apply *a, struct slice meta)        \
-    {                                                                \
-        struct record_##tag r;                                       \
-        enum status st = record_##tag##_read(meta, &r);              \
-        if (st == ST_OK)                                             \
-            on_##tag(a, &r);                                         \
-        else                                                         \
-            fail(a, st);                                             \
+#define RUN(tag)                                                                                             \
+    static void run_##tag(struct apply *a, struct slice meta)                                                \
+    {                                                                                                        \
+        struct record_##tag r;                                                                               \
+        enum status st = record_##tag##_read(meta, &r);                                                      \
+        if (st == ST_OK)                                                                                     \
+            on_##tag(a, &r);                                                                                 \
+        else                                                                                                 \
+            fail(a, st);                                                                                     \
     }
 RUN(account_add)
 RUN(account_change)
@@ -580,7 +597,8 @@ apply_record(uint16_t type, struct slice meta, const struct row_sink *sink)
     };
 
     if (type >= COUNT(table) || table[type] == NULL)
-        return type == RECORD_IMAGE || type == 0 ? ST_CORRUPT : ST_NEWER; /* a type we do not know came later */
+        return type == RECORD_IMAGE || type == 0 ? ST_CORRUPT
+                                                 : ST_NEWER; /* a type we do not know came later */
     return run(table[type], meta, sink);
 }
 

@@ -47,6 +47,7 @@ struct judge_body {
     uint64_t prefix, n;
     bool side;
     struct log_place place; /* of a side body */
+    uint64_t sum;           /* XXH3-64 of it, as it was sealed */
 };
 
 MUST_CHECK enum status judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body *body,

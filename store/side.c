@@ -11,7 +11,7 @@ struct side {
     struct side *next;
     struct log_side *log_side; /* NULL: not begun, sealed or failed */
     struct ipc_sender to;      /* who waits for the task */
-    uint64_t id, n, announced;
+    uint64_t id, n, announced, sum;
     struct log_place place;
     uint8_t *data; /* of the task */
     uint32_t data_n;
@@ -76,7 +76,7 @@ run(struct reader_task *t)
 {
     struct side *s = OUTER(t, struct side, task);
     struct err err = {0};
-    uint64_t n, sum;
+    uint64_t n;
 
     s->st = ST_OK;
     if (s->log_side == NULL)
@@ -84,7 +84,7 @@ run(struct reader_task *t)
     if (s->st == ST_OK && s->data_n > 0)
         s->st = log_side_append(s->log_side, slice_from(s->data, s->data_n), &err);
     if (s->st == ST_OK && s->last) {
-        s->st = log_side_seal(s->log_side, &s->place, &n, &sum, &err);
+        s->st = log_side_seal(s->log_side, &s->place, &n, &s->sum, &err);
         s->log_side = NULL;
         s->sealed = s->st == ST_OK;
     }
@@ -194,13 +194,14 @@ on_side_drop(struct ipc_request *request)
 }
 
 enum status
-side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place)
+side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place, uint64_t *sum)
 {
     const struct side *s = *find(id, from->role, from->instance);
 
     if (s == NULL || !s->sealed || s->n != n)
         return ST_STALE;
     *place = s->place;
+    *sum = s->sum;
     return ST_OK;
 }
 

@@ -16,7 +16,8 @@ enum status on_side_begin(struct ipc_request *request);
 enum status on_side_data(struct ipc_request *request);
 enum status on_side_drop(struct ipc_request *request);
 /* A sealed body of this sender with n bytes. ST_STALE. */
-MUST_CHECK enum status side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place);
+MUST_CHECK enum status side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place,
+                                 uint64_t *sum);
 /* A record adopted it. */
 void side_adopted(uint64_t id);
 void sides_of_peer_drop(uint16_t role, uint32_t instance);

@@ -365,7 +365,7 @@ attach_body(struct work *w, const struct ipc_request *request, struct slice pref
 {
     w->body = (struct judge_body){.prefix = prefix.n, .n = n, .side = side != 0};
     if (side != 0)
-        return side_find(side, &request->from, n, &w->body.place);
+        return side_find(side, &request->from, n, &w->body.place, &w->body.sum);
     w->in = channel_in(request->channel);
     w->chunks = chunks;
     ((struct asked *)w->owner)->credit = n;
