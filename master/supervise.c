@@ -263,6 +263,10 @@ start_again(struct program *p)
         wait = MSEC(100) << doublings;
     }
     p->failures = now - p->since < STEADY ? p->failures + 1 : 1;
+    if (p->s->settings.failed != NULL)
+        p->s->settings.failed(p->row->role, p->failures);
+    if (p->s->stopping)
+        return;
     loop_timer(p->s->loop, &p->timer, now + (wait < BACKOFF_MOST ? wait : BACKOFF_MOST));
 }
 
@@ -445,31 +449,49 @@ supervisor_free(struct supervisor *s)
     supervisor = NULL;
 }
 
-enum status
-supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers)
+/* One program takes a text; its words when it does not. */
+static enum status
+reload_one(struct program *p, struct slice payload, struct buf *answers)
 {
-    AUTO_BUF m = BUF_INIT(IPC_INLINE), reply = BUF_INIT(IPC_INLINE);
-    enum status worst = ST_OK;
+    AUTO_BUF reply = BUF_INIT(IPC_INLINE);
+    struct msg_text text = {0};
+    enum status st = ipc_call(p->control, MSG_RELOAD, payload, -1, loop_now(p->s->loop) + SECONDS(5), &reply);
+
+    if (st == ST_OK || st == ST_CLOSED) /* it ended: its next start is with the new text */
+        return ST_OK;
+    if (!msg_text_get(buf_slice(&reply), &text) || text.text.n == 0)
+        text.text = slice_of(status_text(st));
+    buf_printf(answers, "%s: %.*s\n", role_name(p->row->role), SLICE_ARG(text.text));
+    return st;
+}
+
+/* To all programs before `end`; whoever starts meanwhile gets the new text anyway. */
+static enum status
+reload_each(struct supervisor *s, struct slice settings, size_t *end, struct buf *answers)
+{
+    AUTO_BUF m = BUF_INIT(IPC_INLINE);
+    enum status st = ST_OK;
 
     msg_reload_put(&m, &(struct msg_reload){settings});
     if (!buf_ok(&m))
         return ST_LIMIT;
-    for (size_t i = 0; i < s->settings.n_rows; i++) {
-        struct program *p = &s->programs[i];
-        struct msg_text text = {0};
-        enum status st;
+    s->settings.settings = settings;
+    for (size_t i = 0; i < *end && st == ST_OK; i++)
+        if (s->programs[i].control != NULL && (st = reload_one(&s->programs[i], buf_slice(&m), answers)) != ST_OK)
+            *end = i;
+    return st;
+}
 
-        if (p->control == NULL)
-            continue;
-        st = ipc_call(p->control, MSG_RELOAD, buf_slice(&m), -1, loop_now(s->loop) + SECONDS(5), &reply);
-        if (st == ST_OK)
-            continue;
-        if (!msg_text_get(buf_slice(&reply), &text) || text.text.n == 0)
-            text.text = slice_of(status_text(st));
-        buf_printf(answers, "%s: %.*s\n", role_name(p->row->role), SLICE_ARG(text.text));
-        worst = st;
-    }
-    return worst;
+enum status
+supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers)
+{
+    struct slice old = s->settings.settings;
+    size_t end = s->settings.n_rows;
+    enum status st = reload_each(s, settings, &end, answers);
+
+    if (st != ST_OK && end < s->settings.n_rows)
+        (void)reload_each(s, old, &end, answers);
+    return st;
 }
 
 void

@@ -23,6 +23,9 @@ struct supervise_settings {
     enum status (*listeners)(struct channel *control);
     void (*all_ready)(void);  /* once, when every program is ready */
     void (*all_stopped)(void);
+    /* A program ended unasked or could not be run, so many times with no steady life between. May be NULL; may stop
+     * the supervisor. */
+    void (*failed)(enum role role, unsigned failures);
 };
 
 /* Starts everything. On failure what was started is ended again. */
@@ -31,7 +34,9 @@ MUST_CHECK enum status supervisor_start(struct loop *loop, const struct supervis
 /* In the table's order, each within ten seconds, then by SIGKILL; all_stopped() when the last has gone. */
 void supervisor_stop(struct supervisor *s);
 void supervisor_free(struct supervisor *s);
-/* To each program in turn; the answers' words, one line each, go to *answers. On a fiber. */
+/* To each program in turn; what they have to say, one line each, goes to *answers. When one refuses, those that took the
+ * new text get the old one back, and the refusal's status is returned. On ST_OK the new text must live as long as the
+ * supervisor, and the old one need no longer. On a fiber. */
 enum status supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers);
 /* A table for people: program, pid, state, starts, seconds. */
 void supervisor_status(struct supervisor *s, struct buf *text);

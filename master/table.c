@@ -2,16 +2,16 @@
 
 /* role, calls, paths, arena, files, memory, tasks, stop */
 const struct program_row programs[] = {
-    {ROLE_KEY,    "key",    "read=etc/tls",    0,  64,    64,   8,  3},
-    {ROLE_STORE,  "store",  "write=store",     0,  12000, 4096, 64, 4},
-    {ROLE_AUTH,   "auth",   "write=auth",      0,  256,   512,  32, 3},
-    {ROLE_MDA,    "parser", "",                0,  64,    256,  8,  3},
-    {ROLE_SMTP,   "parser", "",                64, 20000, 512,  8,  1},
-    {ROLE_SUBMIT, "parser", "",                64, 20000, 512,  8,  1},
-    {ROLE_LOGIN,  "parser", "",                0,  20000, 512,  8,  1},
-    {ROLE_IMAP,   "parser", "",                64, 20000, 1024, 8,  2},
-    {ROLE_POP3,   "parser", "",                0,  20000, 512,  8,  2},
-    {ROLE_EDGE,   "edge",   "",                0,  40000, 1024, 8,  0},
+    {ROLE_KEY,    "key",    "read=etc/tls",             0,  64,    64,   8,  3},
+    {ROLE_STORE,  "store",  "write=store write=backup", 0,  12000, 4096, 64, 4},
+    {ROLE_AUTH,   "auth",   "write=auth",               0,  256,   512,  32, 3},
+    {ROLE_MDA,    "parser", "",                         0,  64,    256,  8,  3},
+    {ROLE_SMTP,   "parser", "",                         64, 20000, 512,  8,  1},
+    {ROLE_SUBMIT, "parser", "",                         64, 20000, 512,  8,  1},
+    {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1},
+    {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2},
+    {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2},
+    {ROLE_EDGE,   "edge",   "",                         0,  40000, 1024, 8,  0},
 };
 const size_t n_programs = COUNT(programs);
 

@@ -282,15 +282,15 @@ confine_apply(const struct confinement *c, struct confine_report *report, struct
     enum status st;
 
     st = set_limits(c, root, err);
-    if (st == ST_OK)
-        st = set_ids(c, root, &r, err);
     if (st == ST_OK && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         st = err_sys(err, "confine %s: no_new_privs", c->role);
+    if (st == ST_OK) /* before the user is changed, who perhaps may not pass through the folders above */
+        st = set_landlock(c, &r, err);
+    if (st == ST_OK)
+        st = set_ids(c, root, &r, err);
     /* Without root all programs share a user: none may trace another. */
     if (st == ST_OK && !FIBER_ASAN && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         st = err_sys(err, "confine %s: dumpable", c->role);
-    if (st == ST_OK)
-        st = set_landlock(c, &r, err);
     if (st == ST_OK)
         st = set_seccomp(c, &r, err);
     if (st == ST_OK)
