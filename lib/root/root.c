@@ -70,7 +70,7 @@ root_absolute(const char *given, char path[4096], struct err *err)
 
     path[0] = '\0';
     if (given[0] == '\0')
-        return err_set(err, ST_SYNTAX, "--root wants a folder");
+        return err_set(err, ST_SYNTAX, "an empty name is no folder");
     if (given[0] != '/' && getcwd(path, 4096) == NULL)
         return err_sys(err, "the current folder");
     while (rest.n > 0) {
@@ -83,15 +83,15 @@ root_absolute(const char *given, char path[4096], struct err *err)
         if (slice_eq(part, SLICE("..")))
             up(path);
         else if (n + part.n + 2 > ROOT_PATH_MAX)
-            return err_set(err, ST_LIMIT, "%.100s...: a root's name has at most %u bytes", given,
+            return err_set(err, ST_LIMIT, "%.100s...: the name may have at most %u bytes", given,
                            ROOT_PATH_MAX);
         else
             (void)snprintf(path + n, 4096 - n, "/%.*s", (int)part.n, (const char *)part.p);
     }
     if (path[0] == '\0')
-        return err_set(err, ST_SYNTAX, "--root: / itself cannot be a root");
+        return err_set(err, ST_SYNTAX, "/ itself cannot be used");
     if (strpbrk(path, " \t\n") != NULL) /* the words of a confinement line (sys/confine_line.h) */
-        return err_set(err, ST_SYNTAX, "%s: a root's name cannot have white space", path);
+        return err_set(err, ST_SYNTAX, "%s: the name cannot have white space", path);
     return ST_OK;
 }
 
