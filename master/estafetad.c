@@ -273,7 +273,7 @@ open_log(struct err *err)
         return err_sys(err, "cannot open %s", self.log);
     if (dup2(fd, STDERR_FILENO) < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
         return err_sys(err, "cannot redirect the output to %s", self.log);
-    log_open("estafetad", STDERR_FILENO, LOG_LEVEL_INFO);
+    log_start("estafetad", STDERR_FILENO, LOG_LEVEL_INFO);
     return ST_OK;
 }
 
