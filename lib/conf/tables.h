@@ -22,6 +22,7 @@
     SET(count, uid_base, "64200", "0", "4294900000", "As root, program number N runs as user uid_base + N; 0: all as root.")
 
 #define EDGE_SETTINGS(SET)                                                                                            \
+    HOST_SETTING(SET)                                                                                                 \
     SET(count, max_connections, "20000", "10", "1000000", "Connections at a time; more are told 421 or BYE.")         \
     SET(count, max_connections_per_ip, "1000", "1", "1000000", "Connections at a time of one client address.")        \
     SET(duration, handshake_timeout, "30s", "1s", "10m", "How long a TLS handshake may take.")                        \

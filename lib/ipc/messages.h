@@ -56,6 +56,7 @@ enum msg {
     MSG_CONN_ADOPT = 24, /* logind <-> imapd pop3d, + fd: msg_conn_adopt = nothing. ST_OK: it is yours */
     MSG_CONN_FACTS = 25, /* edged -> authd: msg_conn. Also sent again when TLS began */
     MSG_CONN_OVER = 26,  /* edged -> authd: msg_conn_id */
+    MSG_CONN_TAKEN = 27, /* imapd pop3d -> edged: msg_conn_id. Sent on ADOPT: the connection ends with me, not with logind */
 
     /* keyd */
     MSG_KEY_SIGN = 30, /* edged <-> keyd: msg_key_sign = msg_bytes */
@@ -173,8 +174,9 @@ IPC_MESSAGE(msg_conn, CONN_FIELDS)
     FIELD(bytes, unread)
 IPC_MESSAGE(msg_conn_adopt, CONN_ADOPT_FIELDS)
 
-/* key: index of the certificate in the settings. scheme: TLS SignatureScheme (RFC 8446 4.2.3), and
- * 0xff01: RSA private operation on `input` with no padding, 0xff02: ECDSA over the digest `input`. */
+/* key: which one (tls/pairs.h). scheme: RSA: `input` is a padded block as long as the modulus; keyd signs it only when it is
+ * padded as TLS signatures are (RFC 8446 4.2.3: PSS; RFC 5246 4.7: PKCS #1 v1.5). ECDSA: `input` is a digest, the answer DER. */
+enum key_sign { KEY_SIGN_RSA = 0xff01, KEY_SIGN_ECDSA = 0xff02 };
 #define KEY_SIGN_FIELDS(FIELD) \
     FIELD(u32, key)            \
     FIELD(u16, scheme)         \
