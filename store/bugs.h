@@ -22,7 +22,10 @@
     B(sweep_all, "side segments that a record adopted are swept too")               \
     B(lsn_repeats, "numbers go back after a restart")                               \
     B(side_names_unflushed, "a sealed side segment's name is not flushed")          \
-    B(end_unflushed, "a start trusts what a killed program left in the cache")
+    B(end_unflushed, "a start trusts what a killed program left in the cache")      \
+    B(gone_at_once, "a segment counts as gone before the record is durable")        \
+    B(gone_named, "manifests go on naming a segment that is gone")                  \
+    B(missing_taken, "a missing segment needs no record that says so")
 
 #ifdef PLANT_BUGS
 enum bug {

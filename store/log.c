@@ -11,15 +11,18 @@
 #include "store/bugs.h"
 
 #define SEGMENT_SIZE (64u * 1024u * 1024u)
-#define NAME_MAX_LOG 32
 #define ZEROS (1024u * 1024u)
 
 struct segment {
-    uint64_t number, epoch, first_lsn, first_batch, seed, size;
-    uint64_t used; /* main: where the next batch would go */
+    uint64_t number, epoch, first_lsn, first_batch, sum, seed, size;
+    uint64_t used; /* main: where the next batch would go; the end of the file when the opening passed it over */
+    uint64_t end;  /* main: LSN behind its last record. Both change at commits: atomic */
     enum log_kind kind;
     int fd;
+    int refs;    /* the list's own and one a reader; the last one closes it. Atomic */
     bool unused; /* its header was never durable */
+    bool named;  /* the newest manifest has it, with its end */
+    bool gone;   /* a durable LOG_GONE names it */
 };
 
 struct log {
@@ -46,10 +49,10 @@ struct log_side {
     XXH3_state_t *sum;
 };
 
-static void
-name_of(char *to, enum log_kind kind, uint64_t number)
+void
+log_segment_name(char to[LOG_NAME_MAX], enum log_kind kind, uint64_t number)
 {
-    (void)snprintf(to, NAME_MAX_LOG, "%s-%016" PRIx64, kind == LOG_MAIN ? "seg" : "side", number);
+    (void)snprintf(to, LOG_NAME_MAX, "%s-%016" PRIx64, kind == LOG_MAIN ? "seg" : "side", number);
 }
 
 static bool
@@ -155,6 +158,29 @@ find_locked(struct log *log, uint64_t number)
     return s;
 }
 
+/* The segment stays open until it is let go. NULL: there is none. */
+static struct segment *
+hold(struct log *log, uint64_t number)
+{
+    struct segment *s;
+
+    pthread_rwlock_rdlock(&log->lock);
+    s = find_segment(log, number);
+    if (s != NULL)
+        (void)__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    pthread_rwlock_unlock(&log->lock);
+    return s;
+}
+
+static void
+let_go(struct log *log, struct segment *s)
+{
+    if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        (void)log->disk.close(log->disk.self, s->fd);
+        free(s);
+    }
+}
+
 static bool
 add_segment(struct log *log, const struct segment *s)
 {
@@ -164,6 +190,7 @@ add_segment(struct log *log, const struct segment *s)
     if (own == NULL)
         return false;
     *own = *s;
+    own->refs = 1;
     if (log->n == log->cap) {
         size_t cap = log->cap == 0 ? 16 : log->cap * 2;
         struct segment **grown = realloc(log->segments, cap * sizeof(*grown));
@@ -185,13 +212,12 @@ add_segment(struct log *log, const struct segment *s)
 static enum status
 remove_at(struct log *log, size_t i, struct err *err)
 {
-    char name[NAME_MAX_LOG];
+    char name[LOG_NAME_MAX];
 
-    name_of(name, log->segments[i]->kind, log->segments[i]->number);
+    log_segment_name(name, log->segments[i]->kind, log->segments[i]->number);
     if (log->disk.remove(log->disk.self, name) != 0 && errno != ENOENT)
         return err_sys(err, "log: remove %s", name);
-    (void)log->disk.close(log->disk.self, log->segments[i]->fd);
-    free(log->segments[i]);
+    let_go(log, log->segments[i]);
     memmove(&log->segments[i], &log->segments[i + 1], (log->n - i - 1) * sizeof(struct segment *));
     log->n--;
     return ST_OK;
@@ -204,10 +230,10 @@ static enum status
 make_blank(struct log *log, struct segment *s, struct err *err)
 {
     uint8_t *zeros = calloc(1, ZEROS);
-    char name[NAME_MAX_LOG];
+    char name[LOG_NAME_MAX];
     uint64_t at = 0;
 
-    name_of(name, LOG_MAIN, s->number);
+    log_segment_name(name, LOG_MAIN, s->number);
     if (zeros == NULL)
         return err_set(err, ST_MEMORY, "log: no memory");
     s->fd = log->disk.open(log->disk.self, name, true);
@@ -272,20 +298,28 @@ log_wants_spare(struct log *log)
     return wants;
 }
 
+/* Does it belong into a manifest? */
+static bool
+is_living(const struct segment *s)
+{
+    return s->kind == LOG_MAIN && !s->unused && s->used > LOG_HEADER && (!s->gone || BUG(gone_named));
+}
+
 /* The header of a segment that begins now, with the manifest of all that live. */
 static enum status
 write_header(struct log *log, const struct segment *s, struct err *err)
 {
     uint8_t *bytes = malloc(LOG_HEADER);
-    uint64_t *living = calloc(LOG_SEGMENTS_MAX, sizeof(*living));
+    struct log_living *living = calloc(LOG_SEGMENTS_MAX, sizeof(*living));
     struct log_header h = {.kind = s->kind,
                            .shard = log->settings.shard,
                            .number = s->number,
                            .epoch = s->epoch,
                            .first_lsn = s->first_lsn,
                            .first_batch = s->first_batch,
+                           .sum = s->sum,
                            .seed = s->seed,
-                           .size = s->kind == LOG_MAIN ? s->size : 0,
+                           .size = s->size,
                            .living = living};
     enum status st = ST_OK;
 
@@ -295,12 +329,11 @@ write_header(struct log *log, const struct segment *s, struct err *err)
     }
     pthread_rwlock_rdlock(&log->lock);
     for (size_t i = 0; s->kind == LOG_MAIN && i < log->n && st == ST_OK; i++)
-        if (log->segments[i]->kind == LOG_MAIN && log->segments[i]->number != s->number && !log->segments[i]->unused &&
-            log->segments[i]->used > LOG_HEADER) {
+        if (log->segments[i]->number != s->number && is_living(log->segments[i])) {
             if (h.n_living == LOG_SEGMENTS_MAX)
                 st = err_set(err, ST_NOSPACE, "log: more than %zu segments; raise segment_size", (size_t)LOG_SEGMENTS_MAX);
             else
-                living[h.n_living++] = log->segments[i]->number;
+                living[h.n_living++] = (struct log_living){log->segments[i]->number, log->segments[i]->end};
         }
     pthread_rwlock_unlock(&log->lock);
     if (st != ST_OK)
@@ -396,9 +429,11 @@ read_header(struct log *log, struct segment *s, uint8_t *bytes, struct err *err)
     s->epoch = h.epoch;
     s->first_lsn = h.first_lsn;
     s->first_batch = h.first_batch;
+    s->sum = h.sum;
     s->seed = h.seed;
     s->size = h.size;
     s->used = LOG_HEADER;
+    s->end = h.first_lsn;
     return ST_OK;
 }
 
@@ -415,40 +450,6 @@ make_header_durable(struct log *log, const struct segment *newest, const uint8_t
     return ST_OK;
 }
 
-/* Every segment that the newest header names must be there. */
-static enum status
-check_manifest(struct log *log, const struct segment *newest, const uint8_t *header, struct err *err)
-{
-    struct log_header h;
-
-    if (log_header_get(header, &h) != ST_OK)
-        return err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " changed while it was read", newest->number);
-    for (uint32_t i = 0; i < h.n_living; i++) {
-        uint64_t number = log_header_living(header, i);
-        const struct segment *s = find_segment(log, number);
-
-        if (s == NULL || s->kind != LOG_MAIN || s->unused)
-            return err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " is missing; segment %" PRIx64 " names it", number,
-                           newest->number);
-    }
-    return ST_OK;
-}
-
-/* The first LSN that a newer epoch than this segment's has taken over. */
-static uint64_t
-void_from(const struct log *log, size_t i)
-{
-    uint64_t limit = UINT64_MAX;
-
-    for (size_t k = i + 1; k < log->n && !BUG(epoch_unchecked); k++) {
-        const struct segment *s = log->segments[k];
-
-        if (s->kind == LOG_MAIN && !s->unused && s->epoch > log->segments[i]->epoch && s->first_lsn < limit)
-            limit = s->first_lsn;
-    }
-    return limit;
-}
-
 struct scan {
     struct log *log;
     log_replay replay;
@@ -456,24 +457,41 @@ struct scan {
     uint64_t from;
     uint8_t *bytes; /* LOG_BATCH_MAX + LOG_BATCH_HEADER */
     struct err *err;
+    uint64_t at, next_lsn, next_batch; /* of the batch to come in the segment being read */
 };
 
-/* Reads the batch at s->used whole. ST_CORRUPT: there is no good one. */
+static void
+scan_start(struct scan *scan, const struct segment *s)
+{
+    scan->at = LOG_HEADER;
+    scan->next_lsn = s->first_lsn;
+    scan->next_batch = s->first_batch;
+}
+
+static void
+scan_pass(struct scan *scan, const struct log_batch_header *h)
+{
+    scan->at += h->length;
+    scan->next_lsn = h->first_lsn + h->records;
+    scan->next_batch = h->number + 1;
+}
+
+/* Reads the batch at scan->at whole. ST_CORRUPT: there is no good one. */
 static enum status
 read_batch(struct scan *scan, const struct segment *s, struct log_batch_header *h)
 {
     struct log *log = scan->log;
     uint64_t at = LOG_BATCH_HEADER;
 
-    if (s->used + LOG_BATCH_HEADER > s->size)
+    if (scan->at + LOG_BATCH_HEADER > s->size)
         return ST_CORRUPT;
-    if (!read_full(log, s->fd, scan->bytes, LOG_BATCH_HEADER, s->used))
-        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, s->used);
+    if (!read_full(log, s->fd, scan->bytes, LOG_BATCH_HEADER, scan->at))
+        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, scan->at);
     if (log_batch_header_get(slice_from(scan->bytes, LOG_BATCH_HEADER), s->seed, s->epoch, h) != ST_OK ||
-        h->length > s->size - s->used || h->number != log->next_batch || h->first_lsn != log->next_lsn)
+        h->length > s->size - scan->at || h->number != scan->next_batch || h->first_lsn != scan->next_lsn)
         return ST_CORRUPT;
-    if (!read_full(log, s->fd, scan->bytes, h->length, s->used))
-        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, s->used);
+    if (!read_full(log, s->fd, scan->bytes, h->length, scan->at))
+        return err_sys(scan->err, "log: read segment %" PRIx64 " at %" PRIu64, s->number, scan->at);
     for (uint32_t i = 0; i < h->records; i++) {
         struct log_record r = {0};
 
@@ -499,7 +517,7 @@ make_durable(struct scan *scan, const struct segment *s, const struct log_batch_
     struct log *log = scan->log;
     struct log_batch_header next = {0};
     uint8_t bytes[LOG_BATCH_HEADER];
-    uint64_t at = s->used + h->length;
+    uint64_t at = scan->at + h->length;
 
     if (BUG(end_unflushed) || h->first_lsn + h->records - 1 <= scan->from)
         return ST_OK; /* what the index has kept went through here before */
@@ -510,19 +528,31 @@ make_durable(struct scan *scan, const struct segment *s, const struct log_batch_
             next.number == h->number + 1)
             return ST_OK;
     }
-    if (!write_full(log, s->fd, scan->bytes, h->length, s->used) || log->disk.sync(log->disk.self, s->fd) != 0)
+    if (!write_full(log, s->fd, scan->bytes, h->length, scan->at) || log->disk.sync(log->disk.self, s->fd) != 0)
         return err_sys(scan->err, "log: flush the end of segment %" PRIx64, s->number);
     return ST_OK;
 }
 
+/* The segments that a LOG_GONE names. */
+static void
+mark_gone(struct log *log, struct slice numbers)
+{
+    uint64_t number;
+
+    while (take_le64(&numbers, &number)) {
+        struct segment *s = find_segment(log, number);
+
+        if (s != NULL && s->kind == LOG_MAIN && number != log->current)
+            s->gone = true;
+    }
+}
+
+/* Hands the records of the batch in scan->bytes to `each`. */
 static enum status
-replay_batch(struct scan *scan, struct segment *s, const struct log_batch_header *h)
+each_record(struct scan *scan, const struct segment *s, const struct log_batch_header *h, bool opening)
 {
     uint64_t at = LOG_BATCH_HEADER;
-    enum status durable = make_durable(scan, s, h);
 
-    if (durable != ST_OK)
-        return durable;
     for (uint32_t i = 0; i < h->records; i++) {
         struct log_record r = {0};
         struct log_place body = {s->number, 0};
@@ -530,27 +560,28 @@ replay_batch(struct scan *scan, struct segment *s, const struct log_batch_header
 
         if (st != ST_OK)
             return err_set(scan->err, st, "log: segment %" PRIx64 " changed while it was read", s->number);
-        body.offset = s->used + at + LOG_RECORD_HEADER + r.meta.n;
-        if (r.lsn > scan->from) {
+        body.offset = scan->at + at + LOG_RECORD_HEADER + r.meta.n;
+        if (opening && r.type == LOG_GONE) {
+            mark_gone(scan->log, r.meta);
+        } else if (r.lsn > scan->from) {
             st = scan->replay(scan->arg, &r, body);
-            if (st != ST_OK)
+            if (st != ST_OK && opening)
                 return err_set(scan->err, st, "log: record %" PRIu64 " was not taken: %s", r.lsn, status_text(st));
+            if (st != ST_OK)
+                return st;
         }
         at += r.length;
     }
-    scan->log->next_lsn = h->first_lsn + h->records;
-    scan->log->next_batch = h->number + 1;
-    s->used += h->length;
     return ST_OK;
 }
 
-/* Does a good batch of a later number stand anywhere behind s->used? Then what is bad there is
+/* Does a good batch of a later number stand anywhere behind scan->at? Then what is bad there is
  * damage: at most one batch, the last, can be torn. */
 static enum status
 find_later_batch(struct scan *scan, const struct segment *s, uint64_t *found)
 {
     struct log *log = scan->log;
-    uint64_t at = s->used;
+    uint64_t at = scan->at;
 
     *found = 0;
     while (at + LOG_BATCH_HEADER <= s->size) {
@@ -563,7 +594,7 @@ find_later_batch(struct scan *scan, const struct segment *s, uint64_t *found)
 
             if (scan->bytes[i] == 'B' &&
                 log_batch_header_get(slice_from(scan->bytes + i, n - i), s->seed, s->epoch, &h) == ST_OK &&
-                h.number > log->next_batch) {
+                h.number > scan->next_batch) {
                 *found = at + i;
                 return ST_OK;
             }
@@ -575,21 +606,39 @@ find_later_batch(struct scan *scan, const struct segment *s, uint64_t *found)
     return ST_OK;
 }
 
+/* What is at scan->at, before the segment's known end, is bad. */
 static enum status
-scan_segment(struct scan *scan, size_t i)
+damaged(const struct scan *scan, const struct segment *s)
+{
+    return err_set(scan->err, ST_CORRUPT,
+                   "log: segment %" PRIx64 " is damaged at %" PRIu64 ": records %" PRIu64 " to %" PRIu64 " are missing",
+                   s->number, scan->at, scan->next_lsn, s->end - 1);
+}
+
+static enum status
+scan_opened(struct scan *scan, size_t i)
 {
     struct log *log = scan->log;
     struct segment *s = log->segments[i];
-    uint64_t limit = void_from(log, i), found = 0;
+    bool known = s->named && !BUG(epoch_unchecked) && !BUG(damage_is_tail);
+    uint64_t limit = known ? s->end : UINT64_MAX, found = 0;
     struct log_batch_header h = {0};
-    enum status st;
+    enum status st = ST_OK;
 
-    while (log->next_lsn < limit && (st = read_batch(scan, s, &h)) == ST_OK) {
-        st = replay_batch(scan, s, &h);
+    scan_start(scan, s);
+    while (scan->next_lsn < limit && (st = read_batch(scan, s, &h)) == ST_OK) {
+        st = make_durable(scan, s, &h);
+        if (st == ST_OK)
+            st = each_record(scan, s, &h, true);
         if (st != ST_OK)
             return st;
+        scan_pass(scan, &h);
     }
-    if (log->next_lsn >= limit || BUG(damage_is_tail))
+    s->used = scan->at;
+    if (scan->next_lsn < limit && st == ST_CORRUPT && known)
+        return damaged(scan, s);
+    s->end = scan->next_lsn;
+    if (scan->next_lsn >= limit || BUG(damage_is_tail))
         return ST_OK;
     if (st != ST_CORRUPT)
         return st;
@@ -601,41 +650,113 @@ scan_segment(struct scan *scan, size_t i)
     return st;
 }
 
+/* May s follow on what was read so far? */
 static enum status
-scan_all(struct scan *scan)
+check_order(const struct scan *scan, const struct segment *s, uint64_t epoch, bool first)
+{
+    const struct log *log = scan->log;
+
+    if (s->epoch < epoch)
+        return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " has an older epoch than the one before",
+                       s->number);
+    if (s->first_lsn < scan->next_lsn && !first && !BUG(epoch_unchecked))
+        return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " begins again at record %" PRIu64, s->number,
+                       s->first_lsn);
+    if (first ? s->first_lsn <= 1 : s->first_lsn <= scan->next_lsn)
+        return ST_OK;
+    /* Segments went here: the one before is known to be whole. */
+    if (s->first_lsn - 1 > scan->from && !log->settings.rebuild && !BUG(damage_is_tail))
+        return err_set(scan->err, ST_STALE, "log: records up to %" PRIu64 " went with their segment; the index has %" PRIu64,
+                       s->first_lsn - 1, scan->from);
+    return ST_OK;
+}
+
+static enum status
+scan_all(struct scan *scan, const struct segment *newest)
 {
     struct log *log = scan->log;
-    uint64_t epoch = 0;
     bool first = true;
 
     for (size_t i = 0; i < log->n; i++) {
         struct segment *s = log->segments[i];
         enum status st;
 
-        if (s->kind != LOG_MAIN || s->unused)
+        /* What the manifest does not name went, or never counted: its flush failed, and a newer epoch came. */
+        if (s->kind != LOG_MAIN || s->unused || (!s->named && s != newest && !BUG(epoch_unchecked)))
             continue;
-        if (first) {
-            log->next_lsn = s->first_lsn;
-            log->next_batch = s->first_batch;
-        }
-        /* Within an epoch segments follow without a gap; a new epoch begins at or before what is known. */
-        if (s->epoch < epoch || s->first_lsn > log->next_lsn ||
-            (!first && s->epoch == epoch && s->first_lsn != log->next_lsn)) {
-            if (!BUG(damage_is_tail) || s->epoch < epoch)
-                return err_set(scan->err, ST_CORRUPT,
-                               "log: records %" PRIu64 " to %" PRIu64 " before segment %" PRIx64 " are missing",
-                               log->next_lsn, s->first_lsn - 1, s->number);
-        }
-        if (s->first_lsn < log->next_lsn && !BUG(epoch_unchecked))
-            return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " begins again at record %" PRIu64, s->number,
-                           s->first_lsn);
-        log->next_lsn = s->first_lsn;
-        log->next_batch = s->first_batch;
-        epoch = log->epoch = s->epoch;
-        first = false;
-        st = scan_segment(scan, i);
+        st = check_order(scan, s, log->epoch, first);
         if (st != ST_OK)
             return st;
+        log->epoch = s->epoch;
+        first = false;
+        if (s->named && s->end > s->first_lsn && s->end - 1 <= scan->from) {
+            s->used = s->size; /* the index has all of it */
+            scan->next_lsn = s->end;
+            continue;
+        }
+        st = scan_opened(scan, i);
+        if (st != ST_OK)
+            return st;
+    }
+    log->next_lsn = first ? 1 : scan->next_lsn;
+    log->next_batch = first ? 1 : scan->next_batch; /* the newest is in no manifest: it was read */
+    return ST_OK;
+}
+
+static enum status
+collect_gone(void *arg, const struct log_record *r, struct log_place body)
+{
+    if (r->type == LOG_GONE)
+        buf_put(arg, r->meta);
+    return ST_OK;
+}
+
+static bool
+has_number(struct slice numbers, uint64_t number)
+{
+    uint64_t at;
+
+    while (take_le64(&numbers, &at))
+        if (at == number)
+            return true;
+    return false;
+}
+
+/* Every segment that the newest header names must be there, or have gone since. */
+static enum status
+check_manifest(struct scan *scan, struct segment *newest, const uint8_t *header)
+{
+    AUTO_BUF gone = BUF_INIT(LOG_SEGMENTS_MAX * 8 * 2);
+    struct log *log = scan->log;
+    struct log_batch_header batch = {0};
+    struct log_header h;
+    bool looked = false;
+
+    if (log_header_get(header, &h) != ST_OK)
+        return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " changed while it was read", newest->number);
+    for (uint32_t i = 0; i < h.n_living; i++) {
+        struct log_living living = log_header_living(header, i);
+        struct segment *s = find_segment(log, living.number);
+
+        if (s != NULL && s->kind == LOG_MAIN && !s->unused && living.end >= s->first_lsn) {
+            s->named = true;
+            s->end = living.end;
+            continue;
+        }
+        if (!looked) {
+            struct scan look = *scan;
+
+            look.replay = collect_gone;
+            look.arg = &gone;
+            look.from = 0;
+            scan_start(&look, newest);
+            while (read_batch(&look, newest, &batch) == ST_OK && each_record(&look, newest, &batch, false) == ST_OK)
+                scan_pass(&look, &batch);
+            looked = true;
+        }
+        if (s != NULL || (!has_number(buf_slice(&gone), living.number) && !BUG(missing_taken)))
+            return err_set(scan->err, ST_CORRUPT, "log: segment %" PRIx64 " is missing; segment %" PRIx64 " names it",
+                           living.number, newest->number);
     }
     return ST_OK;
 }
@@ -644,9 +765,9 @@ static enum status
 read_all(struct log *log, uint64_t from, log_replay replay, void *arg, struct err *err)
 {
     struct names names = {log, ST_OK};
-    struct scan scan = {log, replay, arg, from, malloc(LOG_BATCH_MAX + LOG_BATCH_HEADER), err};
+    struct scan scan = {log, replay, arg, from, malloc(LOG_BATCH_MAX + LOG_BATCH_HEADER), err, 0, 0, 0};
     uint8_t *newest = malloc(LOG_HEADER), *bytes = malloc(LOG_HEADER);
-    const struct segment *last = NULL;
+    struct segment *last = NULL;
     enum status st = ST_OK;
 
     if (scan.bytes == NULL || newest == NULL || bytes == NULL)
@@ -663,11 +784,11 @@ read_all(struct log *log, uint64_t from, log_replay replay, void *arg, struct er
         }
     }
     if (st == ST_OK && last != NULL)
-        st = check_manifest(log, last, newest, err);
+        st = check_manifest(&scan, last, newest);
     if (st == ST_OK && last != NULL)
         st = make_header_durable(log, last, newest, err);
     if (st == ST_OK)
-        st = scan_all(&scan);
+        st = scan_all(&scan, last);
     free(scan.bytes);
     free(newest);
     free(bytes);
@@ -699,6 +820,7 @@ log_renew(struct log *log, struct err *err)
     pthread_rwlock_wrlock(&log->lock);
     s.unused = st != ST_OK;
     s.used = LOG_HEADER;
+    s.end = s.first_lsn;
     if (!add_segment(log, &s))
         st = err_set(err, ST_MEMORY, "log: no memory");
     pthread_rwlock_unlock(&log->lock);
@@ -712,7 +834,7 @@ log_renew(struct log *log, struct err *err)
     return ST_OK;
 }
 
-/* Main segments without a record are of no use once a newer header is durable. */
+/* Main segments without a record that counts are of no use once a newer header is durable. */
 static enum status
 remove_empty(struct log *log, struct err *err)
 {
@@ -730,7 +852,7 @@ remove_empty(struct log *log, struct err *err)
 }
 
 enum status
-log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
+log_load(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
          struct log **result, struct err *err)
 {
     struct log *log = calloc(1, sizeof(*log));
@@ -766,10 +888,8 @@ log_close(struct log *log)
 {
     if (log == NULL)
         return;
-    for (size_t i = 0; i < log->n; i++) {
-        (void)log->disk.close(log->disk.self, log->segments[i]->fd);
-        free(log->segments[i]);
-    }
+    for (size_t i = 0; i < log->n; i++)
+        let_go(log, log->segments[i]);
     if (log->spare.fd >= 0)
         (void)log->disk.close(log->disk.self, log->spare.fd);
     pthread_rwlock_destroy(&log->lock);
@@ -812,6 +932,7 @@ roll(struct log *log)
     s.first_lsn = log->next_lsn;
     s.first_batch = log->next_batch;
     s.used = LOG_HEADER;
+    s.end = s.first_lsn;
     pthread_rwlock_wrlock(&log->lock);
     added = add_segment(log, &s);
     pthread_rwlock_unlock(&log->lock);
@@ -848,6 +969,7 @@ log_batch_begin(struct log *log, struct log_batch *b)
     b->epoch = s->epoch;
     b->seed = s->seed;
     b->records = 0;
+    b->gone = false;
     b->fresh = s->unused;
     return ST_OK;
 }
@@ -900,6 +1022,9 @@ log_batch_add(struct log *log, struct log_batch *b, uint16_t type, struct slice 
         buf_put(&b->bytes, parts[i]);
     b->bytes.n = start + length;
     log_record_seal(at, &r, b->seed, b->epoch);
+    b->gone = b->gone || type == LOG_GONE;
+    if (type == LOG_GONE && BUG(gone_at_once))
+        mark_gone(log, meta);
     b->records++;
     *lsn = r.lsn;
     return ST_OK;
@@ -927,6 +1052,25 @@ write_batch(struct log *log, struct log_batch *b, struct segment *s, struct err 
     return err_sys(err, "log: flush batch %" PRIu64 " in segment %" PRIx64, b->number, b->segment);
 }
 
+/* The batch is durable: the segments that it says are gone stand in no manifest from now on. */
+static void
+commit_gone(struct log *log, const struct log_batch *b)
+{
+    uint64_t at = LOG_BATCH_HEADER;
+
+    pthread_rwlock_wrlock(&log->lock);
+    for (uint32_t i = 0; i < b->records; i++) {
+        struct log_record r = {0};
+
+        if (log_record_get(slice_skip(buf_slice(&b->bytes), at), b->seed, b->epoch, &r) != ST_OK)
+            break;
+        if (r.type == LOG_GONE)
+            mark_gone(log, r.meta);
+        at += r.length;
+    }
+    pthread_rwlock_unlock(&log->lock);
+}
+
 enum status
 log_batch_commit(struct log *log, struct log_batch *b, struct err *err)
 {
@@ -938,9 +1082,12 @@ log_batch_commit(struct log *log, struct log_batch *b, struct err *err)
         return ST_OK;
     st = write_batch(log, b, s, err);
     if (st == ST_OK) {
-        s->used += b->bytes.n;
         log->next_lsn += b->records;
         log->next_batch++;
+        __atomic_store_n(&s->end, log->next_lsn, __ATOMIC_RELEASE);
+        __atomic_store_n(&s->used, s->used + b->bytes.n, __ATOMIC_RELEASE);
+        if (b->gone)
+            commit_gone(log, b);
         return ST_OK;
     }
     if (BUG(no_epoch_after_failure))
@@ -962,18 +1109,16 @@ log_batch_done(struct log_batch *b)
 enum status
 log_read(struct log *log, struct log_place at, size_t n, uint8_t *to, struct err *err)
 {
-    const struct segment *s;
+    struct segment *s = hold(log, at.segment);
     enum status st = ST_OK;
 
-    pthread_rwlock_rdlock(&log->lock);
-    s = find_segment(log, at.segment);
     if (s == NULL)
-        st = err_set(err, ST_NOTFOUND, "log: no segment %" PRIx64, at.segment);
-    else if (!read_full(log, s->fd, to, n, at.offset))
+        return err_set(err, ST_NOTFOUND, "log: no segment %" PRIx64, at.segment);
+    if (!read_full(log, s->fd, to, n, at.offset))
         st = errno == ENODATA
                  ? err_set(err, ST_CORRUPT, "log: segment %" PRIx64 " ends before %" PRIu64, at.segment, at.offset + n)
                  : err_sys(err, "log: read segment %" PRIx64 " at %" PRIu64, at.segment, at.offset);
-    pthread_rwlock_unlock(&log->lock);
+    let_go(log, s);
     return st;
 }
 
@@ -996,7 +1141,7 @@ enum status
 log_side_begin(struct log *log, struct log_side **result, struct err *err)
 {
     struct log_side *side = calloc(1, sizeof(*side));
-    char name[NAME_MAX_LOG];
+    char name[LOG_NAME_MAX];
 
     if (side == NULL)
         return err_set(err, ST_MEMORY, "log: no memory");
@@ -1010,7 +1155,7 @@ log_side_begin(struct log *log, struct log_side **result, struct err *err)
     pthread_mutex_lock(&log->making);
     side->segment = (struct segment){.kind = LOG_SIDE, .number = log->next_number++, .used = LOG_HEADER};
     pthread_mutex_unlock(&log->making);
-    name_of(name, LOG_SIDE, side->segment.number);
+    log_segment_name(name, LOG_SIDE, side->segment.number);
     side->segment.fd = log->disk.open(log->disk.self, name, true);
     if (side->segment.fd < 0) {
         enum status st = err_sys(err, "log: make %s", name);
@@ -1036,11 +1181,11 @@ log_side_append(struct log_side *side, struct slice bytes, struct err *err)
 void
 log_side_drop(struct log_side *side)
 {
-    char name[NAME_MAX_LOG];
+    char name[LOG_NAME_MAX];
 
     if (side == NULL)
         return;
-    name_of(name, LOG_SIDE, side->segment.number);
+    log_segment_name(name, LOG_SIDE, side->segment.number);
     (void)side->log->disk.close(side->log->disk.self, side->segment.fd);
     (void)side->log->disk.remove(side->log->disk.self, name);
     (void)XXH3_freeState(side->sum);
@@ -1055,7 +1200,8 @@ log_side_seal(struct log_side *side, struct log_place *place, uint64_t *n, uint6
     bool added;
 
     side->segment.epoch = log->epoch;
-    side->segment.size = LOG_HEADER + side->n;
+    side->segment.size = side->segment.used = LOG_HEADER + side->n;
+    side->segment.sum = XXH3_64bits_digest(side->sum);
     st = write_header(log, &side->segment, err); /* flushes the bytes with it */
     if (st == ST_OK && !BUG(side_names_unflushed) && log->disk.sync_names(log->disk.self) != 0)
         st = err_sys(err, "log: flush the names");
@@ -1072,7 +1218,7 @@ log_side_seal(struct log_side *side, struct log_place *place, uint64_t *n, uint6
     }
     *place = (struct log_place){side->segment.number, LOG_HEADER};
     *n = side->n;
-    *sum = XXH3_64bits_digest(side->sum);
+    *sum = side->segment.sum;
     (void)XXH3_freeState(side->sum);
     free(side);
     return ST_OK;
@@ -1082,11 +1228,134 @@ enum status
 log_sweep(struct log *log, bool (*adopted)(void *arg, uint64_t number), void *arg, struct err *err)
 {
     enum status st = ST_OK;
+    size_t before;
 
     pthread_rwlock_wrlock(&log->lock);
-    for (size_t i = log->n; i-- > 0 && st == ST_OK;)
-        if (log->segments[i]->kind == LOG_SIDE && (!adopted(arg, log->segments[i]->number) || BUG(sweep_all)))
+    before = log->n;
+    for (size_t i = log->n; i-- > 0 && st == ST_OK;) {
+        const struct segment *s = log->segments[i];
+
+        if (s->kind == LOG_SIDE ? !adopted(arg, s->number) || BUG(sweep_all) : s->gone)
             st = remove_at(log, i, err);
+    }
+    before -= log->n;
     pthread_rwlock_unlock(&log->lock);
+    if (before > 0 && log->disk.sync_names(log->disk.self) != 0 && st == ST_OK)
+        st = err_sys(err, "log: flush the names");
+    return st;
+}
+
+/* --- maintenance --- */
+
+enum status
+log_forget(struct log *log, uint64_t number, struct err *err)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    pthread_rwlock_wrlock(&log->lock);
+    i = place_of(log, number);
+    if (i == log->n || log->segments[i]->number != number) {
+        pthread_rwlock_unlock(&log->lock);
+        return ST_OK;
+    }
+    if (log->segments[i]->kind == LOG_MAIN && !log->segments[i]->gone)
+        st = err_set(err, ST_STATE, "log: no record says that segment %" PRIx64 " is gone", number);
+    else
+        st = remove_at(log, i, err);
+    pthread_rwlock_unlock(&log->lock);
+    if (st == ST_OK && log->disk.sync_names(log->disk.self) != 0)
+        st = err_sys(err, "log: flush the names");
+    return st;
+}
+
+enum status
+log_segments(struct log *log, struct log_segment **result, size_t *n, struct err *err)
+{
+    struct log_segment *list;
+    size_t count = 0;
+
+    pthread_rwlock_rdlock(&log->lock);
+    list = calloc(log->n + 1, sizeof(*list));
+    for (size_t i = 0; list != NULL && i < log->n; i++) {
+        const struct segment *s = log->segments[i];
+        uint64_t used = __atomic_load_n(&s->used, __ATOMIC_ACQUIRE);
+
+        if (s->kind == LOG_MAIN ? s->unused || used <= LOG_HEADER : s->unused)
+            continue;
+        list[count++] = (struct log_segment){.number = s->number,
+                                             .kind = s->kind,
+                                             .current = s->number == log->current,
+                                             .gone = s->gone,
+                                             .first_lsn = s->first_lsn,
+                                             .end_lsn = __atomic_load_n(&s->end, __ATOMIC_ACQUIRE),
+                                             .bytes = used,
+                                             .size = s->size};
+    }
+    pthread_rwlock_unlock(&log->lock);
+    if (list == NULL)
+        return err_set(err, ST_MEMORY, "log: no memory");
+    *result = list;
+    *n = count;
+    return ST_OK;
+}
+
+enum status
+log_scan_segment(struct log *log, uint64_t number, log_replay each, void *arg, struct err *err)
+{
+    struct scan scan = {log, each, arg, 0, malloc(LOG_BATCH_MAX + LOG_BATCH_HEADER), err, 0, 0, 0};
+    struct segment *s = hold(log, number);
+    struct log_batch_header h = {0};
+    enum status st = ST_OK;
+    uint64_t end;
+
+    if (scan.bytes == NULL)
+        st = err_set(err, ST_MEMORY, "log: no memory");
+    else if (s == NULL || s->kind != LOG_MAIN || s->unused)
+        st = err_set(err, ST_NOTFOUND, "log: no main segment %" PRIx64, number);
+    else
+        scan_start(&scan, s);
+    end = st == ST_OK ? __atomic_load_n(&s->end, __ATOMIC_ACQUIRE) : 0;
+    while (st == ST_OK && scan.next_lsn < end) {
+        st = read_batch(&scan, s, &h);
+        if (st == ST_CORRUPT)
+            st = damaged(&scan, s);
+        if (st == ST_OK)
+            st = each_record(&scan, s, &h, false);
+        scan_pass(&scan, &h);
+    }
+    if (s != NULL)
+        let_go(log, s);
+    free(scan.bytes);
+    return st;
+}
+
+enum status
+log_check_side(struct log *log, uint64_t number, struct err *err)
+{
+    struct segment *s = hold(log, number);
+    XXH3_state_t *sum = XXH3_createState();
+    uint8_t *bytes = malloc(ZEROS);
+    enum status st = ST_OK;
+
+    if (s == NULL || s->kind != LOG_SIDE || s->unused)
+        st = err_set(err, ST_NOTFOUND, "log: no side segment %" PRIx64, number);
+    else if (bytes == NULL || sum == NULL || XXH3_64bits_reset(sum) != XXH_OK)
+        st = err_set(err, ST_MEMORY, "log: no memory");
+    for (uint64_t at = LOG_HEADER; st == ST_OK && at < s->size; at += ZEROS) {
+        size_t n = s->size - at < ZEROS ? (size_t)(s->size - at) : ZEROS;
+
+        if (!read_full(log, s->fd, bytes, n, at))
+            st = errno == ENODATA ? err_set(err, ST_CORRUPT, "log: side segment %" PRIx64 " is cut off", number)
+                                  : err_sys(err, "log: read side segment %" PRIx64, number);
+        else
+            (void)XXH3_64bits_update(sum, bytes, n);
+    }
+    if (st == ST_OK && XXH3_64bits_digest(sum) != s->sum)
+        st = err_set(err, ST_CORRUPT, "log: side segment %" PRIx64 " is damaged", number);
+    if (s != NULL)
+        let_go(log, s);
+    (void)XXH3_freeState(sum);
+    free(bytes);
     return st;
 }

@@ -44,14 +44,16 @@ log_header_put(uint8_t *to, const struct log_header *h)
     buf_put_le64(&b, h->number);
     buf_put_le64(&b, h->epoch);
     buf_put_le64(&b, h->first_lsn);
-    buf_put_le64(&b, h->first_batch);
+    buf_put_le64(&b, h->kind == LOG_SIDE ? h->sum : h->first_batch);
     buf_put_le64(&b, h->seed);
     buf_put_le64(&b, h->size);
     buf_put_le64(&b, 0);
     buf_put_le32(&b, h->n_living);
     buf_put_le32(&b, 0);
-    for (uint32_t i = 0; i < h->n_living && i < LOG_SEGMENTS_MAX; i++)
-        buf_put_le64(&b, h->living[i]);
+    for (uint32_t i = 0; i < h->n_living && i < LOG_SEGMENTS_MAX; i++) {
+        buf_put_le64(&b, h->living[i].number);
+        buf_put_le64(&b, h->living[i].end);
+    }
     put_le64_at(to + LOG_HEADER - 8, XXH3_64bits(to, LOG_HEADER - 8));
 }
 
@@ -85,14 +87,20 @@ log_header_get(const uint8_t *from, struct log_header *h)
     if (key_id != 0)
         return ST_NEWER;
     got.kind = (enum log_kind)kind;
+    if (got.kind == LOG_SIDE) {
+        got.sum = got.first_batch;
+        got.first_batch = 0;
+    }
     *h = got;
     return ST_OK;
 }
 
-uint64_t
+struct log_living
 log_header_living(const uint8_t *from, uint32_t i)
 {
-    return le64_at(from + 88 + (size_t)i * 8);
+    const uint8_t *at = from + 88 + (size_t)i * 16;
+
+    return (struct log_living){le64_at(at), le64_at(at + 8)};
 }
 
 static uint64_t
