@@ -852,7 +852,7 @@ remove_empty(struct log *log, struct err *err)
 }
 
 enum status
-log_load(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
+log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
          struct log **result, struct err *err)
 {
     struct log *log = calloc(1, sizeof(*log));

@@ -6,7 +6,7 @@
  * batch exists between begin and the end of its commit. Reading, preparing
  * and side segments are for any thread at any time.
  *
- * Epochs: a new one begins at every log_load and after every failed commit, in a
+ * Epochs: a new one begins at every log_open and after every failed commit, in a
  * new segment, whose header says of each older one where it ends. What lies beyond
  * is void for ever; that is how a batch whose flush failed can never come back.
  */
@@ -36,7 +36,7 @@ typedef enum status (*log_replay)(void *arg, const struct log_record *r, struct 
  * ST_STATE: another process has this log. ST_NEWER: a later format. ST_CORRUPT: a valid batch follows a bad one, or a
  * segment is missing; err says which and where, nothing was changed. ST_STALE: records after `from` went with
  * their segment: the index is too old and must be built anew. */
-MUST_CHECK enum status log_load(const struct disk *disk, const struct log_settings *settings, uint64_t from,
+MUST_CHECK enum status log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from,
                                 log_replay replay, void *arg, struct log **log, struct err *err);
 void log_close(struct log *log);
 

@@ -534,7 +534,7 @@ recover(struct log **log)
 
     for (int i = 0; i < n_known; i++)
         known[i].missed = false;
-    st = log_load(&disk, &settings, 0, on_record, &c, log, &err);
+    st = log_open(&disk, &settings, 0, on_record, &c, log, &err);
     if (off)
         return true; /* cut again, during recovery */
     if (st != ST_OK)
@@ -601,7 +601,7 @@ check_sides(void)
     struct check c = {0};
     struct log *log;
 
-    if (log_load(&disk, &settings, 0, on_side, &c, &log, NULL) == ST_OK)
+    if (log_open(&disk, &settings, 0, on_side, &c, &log, NULL) == ST_OK)
         log_close(log);
     return !c.bad;
 }
@@ -643,7 +643,7 @@ check_rot(void)
     }
     log_batch_done(&b);
     log_close(log);
-    st = log_load(&disk, &settings, 0, on_any, NULL, &log, &err);
+    st = log_open(&disk, &settings, 0, on_any, NULL, &log, &err);
     if (st == ST_OK)
         log_close(log);
     return st == ST_CORRUPT || fail("rot was not told", st, 0);
@@ -662,7 +662,7 @@ open_from(uint64_t from, bool rebuild, int *count, struct log **log)
     struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH, .rebuild = rebuild};
 
     *count = 0;
-    return log_load(&disk, &settings, from, count_record, count, log, NULL);
+    return log_open(&disk, &settings, from, count_record, count, log, NULL);
 }
 
 /* Batches of one record of 20 KiB until there are `segments` more main segments with records. */
