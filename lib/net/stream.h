@@ -71,6 +71,13 @@ stream_pending(const struct stream *s)
     return (struct slice){s->in != NULL ? s->in + s->start : NULL, s->end - s->start};
 }
 
+/* Would a read of more than is pending have to wait? Asked by sessions that wait without a fiber. */
+static inline bool
+stream_waits(const struct stream *s)
+{
+    return !s->readable && !s->eof && !s->broken && !s->cancelled;
+}
+
 /* Waits until at least one more byte is pending than now. ST_CLOSED at the end,
  * ST_LIMIT when the buffer is full. */
 MUST_CHECK enum status stream_more(struct stream *s, uint64_t deadline);

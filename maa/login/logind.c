@@ -329,6 +329,8 @@ serve(void *arg)
         return false;
     }
     if (stream_pending(&s->stream).n == 0) {
+        if (stream_waits(&s->stream))
+            return true;
         st = stream_more(&s->stream, s->deadline);
         if (st == ST_TIMEOUT || st == ST_CANCELLED) {
             idled(s);
