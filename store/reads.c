@@ -1,8 +1,9 @@
 #include "store/reads.h"
 
-#define KEY(...)   (&(struct row_key){__VA_ARGS__})
-#define PAGE_BYTES (512u * 1024)
-#define VALUE_MOST (16u * 1024 * 1024)
+#define KEY(...)    (&(struct row_key){__VA_ARGS__})
+#define PAGE_BYTES  (512u * 1024)
+#define ADMIN_BYTES (32u * 1024) /* an administrator's channel has no shared memory */
+#define VALUE_MOST  (16u * 1024 * 1024)
 
 /* One request at work. */
 struct read {
@@ -11,6 +12,7 @@ struct read {
     uint64_t account;
     struct buf rows;
     uint32_t n;
+    size_t most; /* bytes of a page, about */
     bool more;
     struct buf value[4]; /* scratch of get(), by what is read */
     struct buf *reply;
@@ -51,7 +53,7 @@ scan(struct read *r, const struct row_key *key, size_t parts, const struct row_k
 static bool
 full(struct read *r)
 {
-    r->more = r->n == STORE_SLICE_ROWS || r->rows.n >= PAGE_BYTES;
+    r->more = r->n == STORE_SLICE_ROWS || r->rows.n >= r->most;
     return r->more;
 }
 
@@ -157,7 +159,8 @@ list_mailboxes(struct read *r, struct slice after)
     if (after.n > ROW_TAIL_MAX)
         return ST_LIMIT;
     buf_put(&n.last, after);
-    st = scan(r, KEY(r->account, ROW_NAME), 0, KEY(r->account, ROW_NAME, {0}, after), on_name, &n);
+    st = scan(r, KEY(r->account, ROW_NAME), 0, after.n > 0 ? KEY(r->account, ROW_NAME, {0}, after) : NULL,
+              on_name, &n);
     buf_done(&n.last);
     return page(r, st);
 }
@@ -219,8 +222,8 @@ read_subscriptions(struct read *r, struct slice payload)
     if (m.after.n > ROW_TAIL_MAX)
         return ST_LIMIT;
     buf_put(&n.last, m.after);
-    st = scan(r, KEY(r->account, ROW_SUBSCRIPTION), 0, KEY(r->account, ROW_SUBSCRIPTION, {0}, m.after),
-              on_subscription, &n);
+    st = scan(r, KEY(r->account, ROW_SUBSCRIPTION), 0,
+              m.after.n > 0 ? KEY(r->account, ROW_SUBSCRIPTION, {0}, m.after) : NULL, on_subscription, &n);
     buf_done(&n.last);
     return page(r, st);
 }
@@ -534,7 +537,8 @@ read_accounts(struct read *r, struct slice payload)
     if (m.after.n > ROW_TAIL_MAX)
         return ST_LIMIT;
     buf_put(&n.last, m.after);
-    st = scan(r, KEY(0, ROW_ACCOUNT_NAME), 0, KEY(0, ROW_ACCOUNT_NAME, {0}, m.after), on_account, &n);
+    st = scan(r, KEY(0, ROW_ACCOUNT_NAME), 0, m.after.n > 0 ? KEY(0, ROW_ACCOUNT_NAME, {0}, m.after) : NULL,
+              on_account, &n);
     buf_done(&n.last);
     return page(r, st);
 }
@@ -570,7 +574,13 @@ on_dump(void *arg, struct slice key, struct slice value)
         return ST_OK;
     if (full(n->r))
         return ST_MORE;
-    row_text(&text, key, value);
+    if (value.n > 4096) { /* of a long value its hash is enough to see a difference */
+        uint64_t hash = slice_hash(value);
+
+        row_text(&text, key, slice_from(&hash, sizeof(hash)));
+    } else {
+        row_text(&text, key, value);
+    }
     dump_row_put(&n->r->rows, &(struct dump_row){key, buf_slice(&text)});
     n->r->n++;
     return ST_OK;
@@ -629,7 +639,11 @@ reads_answer(const struct reads *reads, uint16_t type, uint64_t account, struct 
              struct buf *reply)
 {
     const struct row *row = row_of(type);
-    struct read r = {.reads = reads, .account = account, .rows = BUF_INIT(1u << 20), .reply = reply};
+    struct read r = {.reads = reads,
+                     .account = account,
+                     .most = account != 0 ? PAGE_BYTES : ADMIN_BYTES,
+                     .rows = BUF_INIT(1u << 20),
+                     .reply = reply};
     enum status st;
 
     if (row == NULL)
