@@ -78,7 +78,7 @@ enum digest_part_flag {
 uint64_t digest_key(struct slice message_id);
 
 /* A list inside a digest; taken from its front with the functions below. */
-struct digest_list {
+struct digest_items {
     uint32_t n;
     struct slice bytes;
 };
@@ -86,7 +86,7 @@ struct digest_list {
 /* In every string here p == NULL says NIL, the field is not there. */
 struct digest_envelope {
     struct slice date, subject, in_reply_to, message_id;
-    struct digest_list from, sender, reply_to, to, cc, bcc; /* as they are: RFC 3501's defaults are the writer's */
+    struct digest_items from, sender, reply_to, to, cc, bcc; /* as they are: RFC 3501's defaults are the writer's */
 };
 
 /* RFC 3501 7.4.2: host NIL begins (mailbox: its name) and ends (mailbox NIL) a group. What is
@@ -105,11 +105,11 @@ struct digest_part {
     uint64_t header_at, header, body_at, body; /* offsets in the message, lengths */
     uint64_t lines;
     struct slice type, subtype; /* as written, never NIL */
-    struct digest_list params;
+    struct digest_items params;
     struct slice id, description, encoding, md5;
     struct slice disposition;
-    struct digest_list disposition_params;
-    struct digest_list languages;
+    struct digest_items disposition_params;
+    struct digest_items languages;
     struct slice location;
     struct digest_envelope envelope; /* with PART_ENVELOPE */
 };
@@ -141,9 +141,9 @@ struct digest_cursor {
 };
 struct digest_cursor digest_parts(const struct digest_view *view);
 bool digest_next(struct digest_cursor *c, struct digest_part *part);
-bool take_digest_address(struct digest_list *list, struct digest_address *out);
-bool take_digest_param(struct digest_list *list, struct digest_param *out);
-bool take_digest_string(struct digest_list *list, struct slice *out);
+bool take_digest_address(struct digest_items *list, struct digest_address *out);
+bool take_digest_param(struct digest_items *list, struct digest_param *out);
+bool take_digest_string(struct digest_items *list, struct slice *out);
 
 /* The builder. About 1 KiB, and up to 5 * most of heap for hostile mail; a few KiB for usual mail. */
 struct digester;

@@ -4,7 +4,7 @@
 
 /* n items of `strings` strings each; the list keeps their bytes. */
 static bool
-take_list(struct slice *in, uint32_t strings, struct digest_list *list)
+take_list(struct slice *in, uint32_t strings, struct digest_items *list)
 {
     struct slice at = *in, s;
     uint64_t n;
@@ -163,7 +163,7 @@ digest_next(struct digest_cursor *c, struct digest_part *part)
 }
 
 bool
-take_digest_address(struct digest_list *list, struct digest_address *out)
+take_digest_address(struct digest_items *list, struct digest_address *out)
 {
     if (list->n == 0 || !take_s(&list->bytes, &out->name) || !take_s(&list->bytes, &out->route) ||
         !take_s(&list->bytes, &out->mailbox) || !take_s(&list->bytes, &out->host))
@@ -173,7 +173,7 @@ take_digest_address(struct digest_list *list, struct digest_address *out)
 }
 
 bool
-take_digest_param(struct digest_list *list, struct digest_param *out)
+take_digest_param(struct digest_items *list, struct digest_param *out)
 {
     if (list->n == 0 || !take_s(&list->bytes, &out->name) || !take_s(&list->bytes, &out->value))
         return false;
@@ -182,7 +182,7 @@ take_digest_param(struct digest_list *list, struct digest_param *out)
 }
 
 bool
-take_digest_string(struct digest_list *list, struct slice *out)
+take_digest_string(struct digest_items *list, struct slice *out)
 {
     if (list->n == 0 || !take_s(&list->bytes, out))
         return false;

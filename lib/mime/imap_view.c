@@ -62,7 +62,7 @@ put_address(struct buf *out, const struct digest_address *a)
 }
 
 static void
-put_addresses_of(struct buf *out, struct digest_list list)
+put_addresses_of(struct buf *out, struct digest_items list)
 {
     struct digest_address a;
 
@@ -80,7 +80,7 @@ static void
 put_envelope(struct buf *out, const struct digest_envelope *e)
 {
     /* RFC 3501 7.4.2: an absent or empty Sender or Reply-To is the From. */
-    const struct digest_list lists[] = {e->from,
+    const struct digest_items lists[] = {e->from,
                                         e->sender.n > 0 ? e->sender : e->from,
                                         e->reply_to.n > 0 ? e->reply_to : e->from,
                                         e->to,
@@ -114,7 +114,7 @@ imap_put_envelope(struct buf *out, const struct digest_view *view)
 
 /* `charset`: us-ascii is added when no charset is named (RFC 2045 5.2). */
 static void
-put_params_of(struct buf *out, struct digest_list list, bool charset)
+put_params_of(struct buf *out, struct digest_items list, bool charset)
 {
     struct digest_param p;
     bool any = false;
@@ -143,7 +143,7 @@ put_params_of(struct buf *out, struct digest_list list, bool charset)
 static void
 put_extension(struct buf *out, const struct digest_part *p)
 {
-    struct digest_list languages = p->languages;
+    struct digest_items languages = p->languages;
     struct slice word;
 
     if (p->disposition.p == NULL) {

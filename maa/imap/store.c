@@ -1,0 +1,309 @@
+#include <sys/random.h>
+
+#include "imap/args.h"
+#include "imap/mailbox.h"
+#include "maa/imap/session.h"
+
+#define FLAGS_BATCH 2048u
+#define RUNS_MOST   5000u
+
+/* --- STORE --- */
+
+/* One request's answer: told when out is not NULL; what was answered for is added to *done. */
+static enum status
+on_changed(struct session *s, const struct buf *reply, struct buf *out, struct uidset *done, uint32_t *last,
+           bool *more)
+{
+    struct change_row row;
+    struct slice rows;
+    enum status st = take_rows(reply, &rows, more);
+
+    if (st != ST_OK)
+        return st;
+    while (change_row_take(&rows, &row)) {
+        *last = row.uid;
+        if (row.refused || row.gone || !uidset_has(&s->box.view, row.uid))
+            continue;
+        remember_own(s, row.uid, row.modseq);
+        if (uidset_add(done, row.uid) != ST_OK)
+            return ST_MEMORY;
+        if (out == NULL)
+            continue;
+        prepare_keywords(s, row.keywords);
+        tell_flags(s, out, row.uid, row.flags, row.keywords);
+        session_put_text(s, out, false);
+    }
+    return ST_OK;
+}
+
+enum status
+change_flags(struct session *s, const struct uidset *of, enum flags_op op, uint16_t flags,
+             struct slice keywords, struct buf *out, struct uidset *done)
+{
+    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
+    uint32_t next = of->n > 0 ? of->runs[0].first : 0;
+
+    while (next != 0 && !s->over) {
+        AUTO_BUF uids = BUF_INIT(RUNS_MOST * 8), m = BUF_INIT(IPC_INLINE);
+        uint32_t last = 0;
+        bool more;
+        enum status st;
+
+        if (uidset_pack(of, next, FLAGS_BATCH, RUNS_MOST, &uids, &next) == 0)
+            break;
+        flags_change_put(&m, &(struct flags_change){0, s->box.id, buf_slice(&uids), (uint8_t)op, flags,
+                                                    keywords, UINT64_MAX});
+        st = session_ask(s, MSG_FLAGS, &m, &reply, true);
+        if (st == ST_OK)
+            st = on_changed(s, &reply, out, done, &last, &more);
+        if (st != ST_OK)
+            return st;
+        if (more && last != 0 && last < UINT32_MAX)
+            next = last + 1;
+    }
+    return ST_OK;
+}
+
+/* Of these nothing was said, for nothing changed: still RFC 3501 6.4.6 wants their flags. */
+static enum status
+tell_unchanged(struct session *s, struct uidset *of, const struct uidset *told, struct buf *out)
+{
+    struct message_row row;
+    enum status st = uidset_subtract(of, told);
+
+    if (st == ST_OK && of->n > 0) {
+        AUTO_CURSOR rows = CURSOR(s, MSG_MESSAGES, of, FLAGS_BATCH);
+
+        while (!s->over && next_message(&rows, &row)) {
+            prepare_keywords(s, row.keywords);
+            tell_flags(s, out, row.uid, row.flags, row.keywords);
+            session_put_text(s, out, false);
+        }
+        st = rows.st;
+    }
+    return st;
+}
+
+static struct slice
+pack_names(struct arena *a, const struct imap_flags *flags)
+{
+    AUTO_BUF packed = BUF_INIT(IMAP_KEYWORDS_MAX * (IMAP_KEYWORD_MAX + 8));
+
+    for (size_t i = 0; i < flags->n; i++)
+        msg_name_put(&packed, &(struct msg_name){flags->keywords[i]});
+    return arena_copy(a, buf_slice(&packed));
+}
+
+void
+on_store(struct session *s, struct command *c)
+{
+    static const enum flags_op ops[] = {
+        [IMAP_STORE_SET] = FLAGS_REPLACE, [IMAP_STORE_ADD] = FLAGS_ADD, [IMAP_STORE_REMOVE] = FLAGS_REMOVE};
+    struct uidset of = {0}, done = {0};
+    struct imap_store want;
+    const char *why;
+    bool missing;
+    enum status st = imap_args_store(c->in.args, &c->arena, &want, &why);
+
+    if (st != ST_OK) {
+        answer_parse(s, c, st, why);
+        return;
+    }
+    st = select_messages(s, &want.set, c->in.uid, &of, &missing);
+    if (st != ST_OK) {
+        answer_parse(s, c, st, "No message has such a number");
+    } else if (s->box.read_only) {
+        answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
+    } else {
+        st = change_flags(s, &of, ops[want.mode], (uint16_t)want.flags.system,
+                          pack_names(&c->arena, &want.flags), want.silent ? NULL : &c->text, &done);
+        if (st == ST_OK && !want.silent)
+            st = tell_unchanged(s, &of, &done, &c->text);
+        if (st != ST_OK)
+            answer_status(c, st);
+        else if (missing && !c->in.uid)
+            answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone");
+        else
+            answer(c, "OK STORE completed");
+    }
+    uidset_done(&of);
+    uidset_done(&done);
+}
+
+/* --- COPY, MOVE --- */
+
+/* "[COPYUID 7 1:2,5 1:3]" (RFC 4315 3). Sources ascend, and so do their copies. */
+static enum status
+read_copied(const struct buf *reply, struct uidset *from, struct uidset *to, uint32_t *uidvalidity,
+            bool *more)
+{
+    struct copied_row row;
+    struct slice rows;
+    enum status st = take_rows(reply, &rows, more);
+
+    while (st == ST_OK && copied_row_take(&rows, &row)) {
+        *uidvalidity = row.uidvalidity;
+        st = uidset_append(from, row.from, row.from);
+        if (st == ST_OK)
+            st = uidset_append(to, row.uid, row.uid);
+    }
+    return st;
+}
+
+static void
+put_copyuid(struct buf *out, uint32_t uidvalidity, const struct uidset *from, const struct uidset *to)
+{
+    if (from->n == 0)
+        return;
+    buf_printf(out, "[COPYUID %u ", uidvalidity);
+    uidset_put(from, out);
+    buf_putc(out, ' ');
+    uidset_put(to, out);
+    buf_puts(out, "] ");
+}
+
+static void
+copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to, bool missing)
+{
+    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64), uids = BUF_INIT(RUNS_MOST * 8), m = BUF_INIT(IPC_INLINE);
+    struct uidset from = {0}, copies = {0};
+    bool move = c->in.verb == IMAP_MOVE, more = false;
+    uint32_t next, uidvalidity = 0;
+    uint8_t request[16];
+    enum status st;
+
+    (void)uidset_pack(of, of->runs[0].first, UINT32_MAX, RUNS_MOST, &uids, &next);
+    if (next != 0) { /* COPY is done whole or not at all (RFC 3501 6.4.7) */
+        answer(c, "NO [LIMIT] Too many runs of messages in one command");
+        return;
+    }
+    if (getrandom(request, sizeof request, 0) != sizeof request) { /* by it, asked again, it is done once */
+        answer_status(c, ST_UNAVAILABLE);
+        return;
+    }
+    copy_put(&m,
+             &(struct copy){0, s->box.id, buf_slice(&uids), to, move, slice_from(request, sizeof request)});
+    st = session_ask(s, MSG_COPY, &m, &reply, true);
+    if (st == ST_OK)
+        st = read_copied(&reply, &from, &copies, &uidvalidity, &more);
+    if (st != ST_OK) {
+        answer_status(c, st == ST_NOTFOUND ? ST_UNAVAILABLE : st);
+    } else {
+        s->hinted |= to == s->box.id;
+        buf_puts(&c->answer, "OK ");
+        if (!more && move) { /* RFC 6851 4.3: before the expunges, untagged */
+            buf_puts(&c->text, "* OK ");
+            put_copyuid(&c->text, uidvalidity, &from, &copies);
+            buf_puts(&c->text, "Moved\r\n");
+        } else if (!more) {
+            put_copyuid(&c->answer, uidvalidity, &from, &copies);
+        }
+        session_put_text(s, &c->text, true);
+        if (move)
+            tell_gone(s, more || from.n == 0 ? of : &from);
+        buf_printf(&c->answer, "%s completed", imap_verb_name(c->in.verb));
+        if (missing && !c->in.uid)
+            answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone; the others were done");
+    }
+    uidset_done(&from);
+    uidset_done(&copies);
+}
+
+/* COPY and MOVE */
+void
+on_copy(struct session *s, struct command *c)
+{
+    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
+    struct uidset of = {0};
+    struct mailbox_row row;
+    struct imap_copy want;
+    const char *why;
+    bool missing;
+    enum status st = imap_args_copy(c->in.args, &c->arena, &want, &why);
+
+    if (st != ST_OK) {
+        answer_parse(s, c, st, why);
+        return;
+    }
+    st = select_messages(s, &want.set, c->in.uid, &of, &missing);
+    if (st != ST_OK) {
+        answer_parse(s, c, st, "No message has such a number");
+        uidset_done(&of);
+        return;
+    }
+    st = find_mailbox(s, want.mailbox, false, &reply, &row);
+    if (st == ST_NOTFOUND)
+        answer(c, "NO [TRYCREATE] No such mailbox");
+    else if (st != ST_OK)
+        answer_status(c, st);
+    else if (s->box.read_only && c->in.verb == IMAP_MOVE)
+        answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
+    else if (of.n == 0)
+        answer(c, "OK %s completed, there was nothing to do", imap_verb_name(c->in.verb));
+    else
+        copy(s, c, &of, row.mailbox, missing);
+    uidset_done(&of);
+}
+
+/* --- EXPUNGE --- */
+
+static enum status
+read_gone(const struct buf *reply, struct uidset *gone)
+{
+    struct msg_bytes m;
+    struct uid_run run;
+    enum status st = ST_OK;
+
+    if (!msg_bytes_get(buf_slice(reply), &m))
+        return ST_CORRUPT;
+    while (st == ST_OK && uid_run_take(&m.bytes, &run))
+        st = uidset_append(gone, run.first, run.last);
+    return st;
+}
+
+/* EXPUNGE and UID EXPUNGE (RFC 4315 2.1) */
+void
+on_expunge(struct session *s, struct command *c)
+{
+    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
+    struct uidset of = {0}, gone = {0};
+    uint32_t next = 0;
+    bool missing, all = !c->in.uid;
+    enum status st = ST_OK;
+
+    if (c->in.uid) {
+        struct imap_seqset set;
+        const char *why;
+
+        st = imap_args_set(c->in.args, &c->arena, &set, &why);
+        if (st != ST_OK) {
+            answer_parse(s, c, st, why);
+            return;
+        }
+        st = select_messages(s, &set, true, &of, &missing);
+        next = of.n > 0 ? of.runs[0].first : 0;
+    }
+    if (s->box.read_only) {
+        answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
+        uidset_done(&of);
+        return;
+    }
+    while (st == ST_OK && (all || next != 0)) {
+        AUTO_BUF uids = BUF_INIT(RUNS_MOST * 8), m = BUF_INIT(IPC_INLINE);
+
+        if (!all)
+            (void)uidset_pack(&of, next, UINT32_MAX, RUNS_MOST, &uids, &next);
+        all = false;
+        expunge_put(&m, &(struct expunge){0, s->box.id, buf_slice(&uids), 1});
+        st = session_ask(s, MSG_EXPUNGE, &m, &reply, true);
+        if (st == ST_OK)
+            st = read_gone(&reply, &gone);
+    }
+    tell_gone(s, &gone);
+    if (st == ST_OK)
+        answer(c, "OK EXPUNGE completed");
+    else
+        answer_status(c, st);
+    uidset_done(&of);
+    uidset_done(&gone);
+}
