@@ -172,23 +172,25 @@ dump_work(struct session *s, void *arg)
 {
     AUTO_BUF m = BUF_INIT(70u * 1024u), reply = BUF_INIT(IPC_PAYLOAD_MAX), after = BUF_INIT(64u * 1024u);
     struct msg_rows rows = {.more = 1};
+    struct dump_row row;
     struct err err = {0};
 
     while (rows.more) {
-        struct slice last, rest;
+        bool any = false;
 
         buf_clear(&m);
         msg_page_put(&m, &(struct msg_page){buf_slice(&after), 0});
-        if (session_ask(s, ROLE_STORE, (enum msg)MSG_STORE_DUMP, buf_slice(&m), CTL_DEADLINE, &reply, &err) !=
-            ST_OK)
+        if (session_ask(s, ROLE_STORE, (enum msg)MSG_STORE_DUMP, buf_slice(&m), CTL_DEADLINE, &reply, &err) != ST_OK)
             return fail_err(&err);
-        if (!msg_rows_get(buf_slice(&reply), &rows) || (rows.more && rows.rows.n == 0))
+        if (!msg_rows_get(buf_slice(&reply), &rows))
             return fail(EX_SOFTWARE, "an answer of stored that is not understood");
-        (void)fwrite(rows.rows.p, 1, rows.rows.n, stdout);
-        for (last = rest = rows.rows; rest.n > 0; (void)take_byte(&rest, '\n'))
-            last = take_until(&rest, '\n');
-        buf_clear(&after);
-        buf_put(&after, last);
+        for (; dump_row_take(&rows.rows, &row); any = true) {
+            (void)fwrite(row.line.p, 1, row.line.n, stdout);
+            buf_clear(&after);
+            buf_put(&after, row.key);
+        }
+        if (rows.rows.n != 0 || (rows.more && !any))
+            return fail(EX_SOFTWARE, "an answer of stored that is not understood");
     }
     return EX_OK;
 }

@@ -1,6 +1,6 @@
 """estafetad and estafeta with stand-ins for all other programs (master/fake.c).
 
-Environment: ESTAFETA, ESTAFETAD, FAKE: the executables; meson gives them.
+Environment: ESTAFETA, ESTAFETAD, AUTHD, FAKE: the executables; meson gives them.
 """
 
 import os
@@ -37,6 +37,16 @@ class System:
 
     def start(self):
         return self.ctl("start", "--programs", self.programs)
+
+    def with_authd(self):
+        (self.programs / "authd").unlink()
+        (self.programs / "authd").symlink_to(os.environ["AUTHD"])
+        got = self.init().start()
+        assert got.returncode == 0, got
+        return self
+
+    def accounts(self):
+        return [line.split()[0] for line in self.ctl("user", "list").stdout.splitlines()[1:]]
 
     def log(self):
         return (self.root / "log/maillog").read_text()
@@ -374,3 +384,78 @@ def test_config_show_and_sample(system):
     assert system.ctl("config", "check", sample).returncode == 0
     commented = re.findall(r"^#(\w+) = ", sample.read_text(), re.M)
     assert sorted(set(commented)) == sorted(names) and len(set(commented)) == len(commented)
+
+
+def test_users(system):
+    system.with_authd()
+    got = system.ctl("user", "add", "Usr1", input="right one\n")
+    assert (got.returncode, got.stdout) == (0, "usr1@dominio.com.uy added\n")
+    got = system.ctl("user", "add", "usr1@DOMINIO.com.uy", input="other\n")
+    assert got.returncode == os.EX_CANTCREAT and "is there already" in got.stderr
+    password = system.root / "password"
+    password.write_text("another one\n")
+    assert system.ctl("user", "add", "a@other.example", "--quota", "2G", "--password-file", password).returncode == 0
+    assert system.accounts() == ["a@other.example", "usr1@dominio.com.uy"]
+    assert re.search(r"^a@other\.example .* 2147483648$", system.ctl("user", "list").stdout, re.M)
+    assert system.ctl("user", "quota", "a@other.example", "none").returncode == 0
+    assert re.search(r"^a@other\.example .* none$", system.ctl("user", "list").stdout, re.M)
+    got = system.ctl("user", "quota", "nobody", "1G")
+    assert got.returncode == os.EX_NOUSER
+    assert system.ctl("user", "passwd", "usr1", input="new\n").returncode == 0
+    got = system.ctl("user", "passwd", "nobody", input="new\n")
+    assert got.returncode == os.EX_NOUSER and "nobody@dominio.com.uy" in got.stderr
+    assert system.ctl("user", "del", "usr1", "--purge").returncode == 0
+    got = system.ctl("user", "del", "usr1")
+    assert got.returncode == os.EX_NOUSER
+    assert system.accounts() == ["a@other.example"]
+
+
+@pytest.mark.parametrize("password", ["", "\n", "two\nlines\n", "x" * 1100])
+def test_passwords_that_are_none(system, password):
+    system.with_authd()
+    got = system.ctl("user", "add", "usr1", input=password)
+    assert got.returncode == os.EX_DATAERR, got
+    assert system.accounts() == []
+
+
+def test_an_addition_that_fails_leaves_nothing(system):
+    system.with_authd()
+    got = system.ctl("user", "add", "usr1", input="\xff\n", encoding="latin-1") # authd wants UTF-8
+    assert got.returncode == os.EX_DATAERR and "UTF-8" in got.stderr
+    assert system.accounts() == []
+    got = system.ctl("user", "add", "nospace", input="password\n")
+    assert got.returncode == os.EX_IOERR
+    assert system.accounts() == []
+    (system.programs / "authd").unlink() # no authd: the account is taken back
+    os.kill(system.pids()["authd"], signal.SIGKILL)
+    system.wait_log("cannot run")
+    got = system.ctl("user", "add", "usr1", input="password\n")
+    assert got.returncode == os.EX_TEMPFAIL and "authd is not running" in got.stderr
+    assert system.accounts() == []
+
+
+def test_an_account_without_a_secret_is_given_one(system):
+    system.with_authd()
+    assert system.ctl("user", "add", "usr1", input="password\n").returncode == 0
+    system.ctl("stop")
+    (system.root / "auth/secrets").unlink()
+    system.start() # the stand-in for stored has forgotten the account: make it so that only the secret is missing
+    assert system.ctl("user", "add", "usr1", input="password\n").returncode == 0
+    os.kill(system.pids()["authd"], signal.SIGKILL)
+    (system.root / "auth/secrets").unlink()
+    for _ in range(200):
+        got = system.ctl("user", "passwd", "usr1", input="password\n")
+        if got.returncode != os.EX_TEMPFAIL:
+            break
+    assert got.returncode == 0, got
+
+
+def test_batch(system):
+    system.with_authd()
+    lines = ["# name password"] + ["user%d  pass word %d" % (i, i) for i in range(300)]
+    file = system.root / "accounts"
+    file.write_text("\n".join(lines + ["user7 again", "nospace7 x"]) + "\n")
+    got = system.ctl("user", "add", "--batch", file)
+    assert got.returncode == os.EX_CANTCREAT and "300 accounts added, 2 failed" in got.stdout
+    assert "accounts:302: user7@dominio.com.uy is there already" in got.stderr and "accounts:303:" in got.stderr
+    assert len(system.accounts()) == 300

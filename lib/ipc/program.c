@@ -225,7 +225,7 @@ on_peer(struct ipc_request *r)
     if (st != ST_OK)
         return st;
     r->fd = -1;
-    if (peer->had_ended && self.program->peer_new != NULL)
+    if ((peer->had_ended || self.going) && self.program->peer_new != NULL)
         self.program->peer_new(peer->role, peer->instance);
     for (struct peer_wait *w = self.waiting; w != NULL; w = w->next)
         if (w->role == peer->role && w->instance == peer->instance)

@@ -34,7 +34,8 @@ struct program {
     void (*stop)(void);
     /* A listening descriptor (edged). */
     enum status (*listener)(const struct msg_listen *m, int fd);
-    /* A channel to this role ended, or a new one came after one had ended. May be NULL. */
+    /* A channel to this role ended; a new one came, after GO or after one had ended (start() finds those that were there
+     * before by program_peer()). May be NULL. */
     void (*peer_gone)(enum role role, uint32_t instance);
     void (*peer_new)(enum role role, uint32_t instance);
 };
