@@ -567,16 +567,634 @@ new_authd(void)
     close(a.fd), close(b.fd), close(fd), close(other);
 }
 
+/* --- TLS --- */
+
+struct tls_client {
+    int fd;
+    SSL *ssl;
+};
+
+/* What a client may be asked for beside the defaults. */
+struct wish {
+    int version; /* 0: any */
+    const char *signatures, *name, *alpn;
+    SSL_SESSION *session;
+    int receive_buffer; /* 0: as it is */
+};
+
+static SSL_CTX *client_ctx;
+
+/* 1 done, 0 the end (close_notify), -1 failed, or cut. */
+static int
+tls_wait(struct tls_client *c, int n)
+{
+    int error = SSL_get_error(c->ssl, n);
+
+    if (error == SSL_ERROR_WANT_READ)
+        wait_fd(c->fd, EPOLLIN | EPOLLRDHUP);
+    else if (error == SSL_ERROR_WANT_WRITE)
+        wait_fd(c->fd, EPOLLOUT);
+    else
+        return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+    return 1;
+}
+
+static bool
+tls_shake(struct tls_client *c)
+{
+    int n;
+
+    for (;;) {
+        ERR_clear_error();
+        n = SSL_connect(c->ssl);
+        if (n == 1)
+            return true;
+        if (tls_wait(c, n) != 1)
+            return false;
+    }
+}
+
+static struct tls_client
+tls_over(int fd, const struct wish *wish)
+{
+    struct tls_client c = {fd, SSL_new(client_ctx)};
+    const char *name = wish->name != NULL ? wish->name : "mail.dominio.com.uy";
+
+    CHECK(0, c.ssl != NULL && SSL_set_fd(c.ssl, fd) == 1);
+    if (wish->version != 0)
+        CHECK(1, SSL_set_min_proto_version(c.ssl, wish->version) &&
+                     SSL_set_max_proto_version(c.ssl, wish->version));
+    if (wish->signatures != NULL)
+        CHECK_INT(2, SSL_set1_sigalgs_list(c.ssl, wish->signatures), 1);
+    CHECK_INT(3, SSL_set_tlsext_host_name(c.ssl, name), 1);
+    CHECK_INT(4, SSL_set1_host(c.ssl, name), 1);
+    if (wish->alpn != NULL)
+        CHECK_INT(5, SSL_set_alpn_protos(c.ssl, (const void *)wish->alpn, (unsigned)strlen(wish->alpn)), 0);
+    if (wish->session != NULL)
+        CHECK_INT(6, SSL_set_session(c.ssl, wish->session), 1);
+    return c;
+}
+
+static struct tls_client
+tls_to(enum service service, const struct wish *wish)
+{
+    return tls_over(client(service), wish);
+}
+
+static void
+tls_close(struct tls_client *c)
+{
+    SSL_free(c->ssl);
+    close(c->fd);
+}
+
+static void
+tls_say(struct tls_client *c, const char *text)
+{
+    CHECK_INT(0, SSL_write(c->ssl, text, (int)strlen(text)), strlen(text));
+}
+
+static void
+tls_wants_text(int i, struct tls_client *c, const char *want)
+{
+    char text[4096];
+    size_t n = 0, most = strlen(want);
+
+    while (n < most) {
+        int got;
+
+        ERR_clear_error();
+        got = SSL_read(c->ssl, text + n, (int)(most - n));
+        if (got > 0)
+            n += (size_t)got;
+        else if (tls_wait(c, got) != 1)
+            fail_msg("case %d: it ended after %zu bytes, wanted \"%s\"", i, n, want);
+    }
+    if (memcmp(text, want, most) != 0)
+        fail_msg("case %d: came \"%.*s\", wanted \"%s\"", i, (int)n, text, want);
+}
+
+/* The next thing must be a close_notify. */
+static void
+tls_wants_end(int i, struct tls_client *c)
+{
+    char byte;
+    int n, got = 1;
+
+    while (got == 1) {
+        ERR_clear_error();
+        n = SSL_read(c->ssl, &byte, 1);
+        if (n > 0)
+            fail_msg("case %d: a byte came, %d, wanted the end", i, byte);
+        got = tls_wait(c, n);
+    }
+    CHECK_INT(i, got, 0);
+}
+
+static void
+tls_kinds(void)
+{
+    static const struct {
+        int version;
+        const char *text, *signatures;
+        int type;
+    } cases[] = {
+        {TLS1_3_VERSION, "TLSv1.3", "ECDSA+SHA256",   EVP_PKEY_EC },
+        {TLS1_3_VERSION, "TLSv1.3", "RSA-PSS+SHA256", EVP_PKEY_RSA},
+        {TLS1_3_VERSION, "TLSv1.3", "RSA-PSS+SHA512", EVP_PKEY_RSA},
+        {TLS1_2_VERSION, "TLSv1.2", "ECDSA+SHA256",   EVP_PKEY_EC },
+        {TLS1_2_VERSION, "TLSv1.2", "RSA-PSS+SHA384", EVP_PKEY_RSA},
+        {TLS1_2_VERSION, "TLSv1.2", "RSA+SHA256",     EVP_PKEY_RSA},
+        {TLS1_2_VERSION, "TLSv1.2", "RSA+SHA512",     EVP_PKEY_RSA},
+        {0,              "TLSv1.3", NULL,             EVP_PKEY_EC },
+    };
+
+    for (int i = 0; i < (int)COUNT(cases); i++) {
+        struct tls_client c = tls_to(SERVICE_IMAPS, &(struct wish){cases[i].version, cases[i].signatures});
+        struct given g, f;
+        uint8_t bound[32];
+
+        CHECK(i, tls_shake(&c));
+        g = next(&conns);
+        f = next(&facts);
+        CHECK(i, g.to == login && g.service == SERVICE_IMAPS && g.tls == 1 && f.tls == 1 && f.conn == g.conn);
+        CHECK(i, strcmp(g.version, cases[i].text) == 0 && strcmp(g.sni, "mail.dominio.com.uy") == 0);
+        CHECK_INT(i, EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(c.ssl))), cases[i].type);
+        CHECK_INT(i,
+                  SSL_export_keying_material(c.ssl, bound, 32, "EXPORTER-Channel-Binding", 24,
+                                             (const void *)"", 0, 1),
+                  1);
+        CHECK(i, f.binding_n == 32 && memcmp(f.binding, bound, 32) == 0);
+        say(g.fd, "* OK hola\r\n");
+        tls_wants_text(i, &c, "* OK hola\r\n");
+        tls_say(&c, "a LOGOUT\r\n");
+        wants_text(i, g.fd, "a LOGOUT\r\n");
+        say(g.fd, "* BYE\r\na OK\r\n");
+        close(g.fd);
+        tls_wants_text(i, &c, "* BYE\r\na OK\r\n");
+        tls_wants_end(i, &c);
+        tls_close(&c);
+        CHECK_INT(i, next(&overs).conn, g.conn);
+        send_id(login, MSG_CONN_DONE, g.conn, -1); /* after the end: authd is told again, and nobody minds */
+        CHECK_INT(i, next(&overs).conn, g.conn);
+    }
+    CHECK(100, !breach_seen);
+}
+
+static void
+starttls(void)
+{
+    struct given g, h, f;
+    struct tls_client c;
+    int fd = client(SERVICE_SUBMISSION);
+
+    g = next(&conns);
+    f = next(&facts);
+    CHECK_INT(0, f.tls, 0);
+    say(g.fd, "220 Go\r\n");
+    send_id(submit, MSG_CONN_TLS, g.conn, g.fd);
+    close(g.fd);
+    wants_text(1, fd, "220 Go\r\n");
+    c = tls_over(fd, &(struct wish){0});
+    CHECK(2, tls_shake(&c));
+    h = next(&conns);
+    f = next(&facts);
+    CHECK(3, h.conn == g.conn && h.to == submit && h.tls == 1 && h.service == SERVICE_SUBMISSION);
+    CHECK(4, f.conn == g.conn && f.tls == 1 && f.binding_n == 32);
+    CHECK(5, memcmp(h.peer, g.peer, 18) == 0 && memcmp(h.local, g.local, 18) == 0);
+    tls_say(&c, "EHLO x\r\n");
+    wants_text(6, h.fd, "EHLO x\r\n");
+    say(h.fd, "250 y\r\n");
+    tls_wants_text(7, &c, "250 y\r\n");
+    CHECK(8, nothing(&overs) && nothing(&gone));
+    close(h.fd);
+    tls_wants_end(9, &c);
+    tls_close(&c);
+    CHECK_INT(10, next(&overs).conn, g.conn);
+
+    fd = client(SERVICE_SUBMISSION); /* not TLS what follows */
+    g = next(&conns);
+    (void)next(&facts);
+    send_id(submit, MSG_CONN_TLS, g.conn, g.fd);
+    close(g.fd);
+    say(fd, "EHLO in clear, for I did not read your answer\r\n");
+    CHECK_INT(11, next(&gone).conn, g.conn);
+    CHECK_INT(12, next(&overs).conn, g.conn);
+    close(fd);
+    CHECK(13, !breach_seen);
+}
+
+static struct tls_client
+imaps(struct given *g)
+{
+    struct tls_client c = tls_to(SERVICE_IMAPS, &(struct wish){0});
+
+    CHECK(0, tls_shake(&c));
+    *g = next(&conns);
+    (void)next(&facts);
+    return c;
+}
+
+static void
+resumption(void)
+{
+    static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+
+    for (int i = 0; i < (int)COUNT(versions); i++) {
+        struct tls_client c = tls_to(SERVICE_IMAPS, &(struct wish){.version = versions[i]});
+        SSL_SESSION *session;
+        struct given g;
+
+        CHECK(i, tls_shake(&c));
+        g = next(&conns);
+        say(g.fd, "x"); /* with it the ticket of TLS 1.3 is read */
+        tls_wants_text(i, &c, "x");
+        session = SSL_get1_session(c.ssl);
+        CHECK(i, session != NULL && SSL_SESSION_has_ticket(session));
+        close(g.fd);
+        tls_wants_end(i, &c);
+        (void)SSL_shutdown(c.ssl);
+        tls_close(&c);
+
+        c = tls_to(SERVICE_IMAPS, &(struct wish){.version = versions[i], .session = session});
+        CHECK(i, tls_shake(&c) && SSL_session_reused(c.ssl));
+        close(next(&conns).fd);
+        tls_close(&c);
+        c = tls_to(SERVICE_POP3S, &(struct wish){.version = versions[i], .session = session});
+        CHECK(i, tls_shake(&c) && !SSL_session_reused(c.ssl)); /* good for its service only */
+        close(next(&conns).fd);
+        tls_close(&c);
+        SSL_SESSION_free(session);
+    }
+}
+
+static void
+alpn(void)
+{
+    struct tls_client c = tls_to(SERVICE_IMAPS, &(struct wish){.alpn = "\x4http\x4imap"});
+    const unsigned char *chosen;
+    unsigned n;
+
+    CHECK(0, tls_shake(&c));
+    SSL_get0_alpn_selected(c.ssl, &chosen, &n);
+    CHECK_SLICE(1, slice_from(chosen, n), "imap");
+    close(next(&conns).fd);
+    tls_close(&c);
+    c = tls_to(SERVICE_POP3S, &(struct wish){.alpn = "\x4imap"});
+    CHECK(2, !tls_shake(&c));
+    CHECK_INT(3, ERR_GET_REASON(ERR_peek_error()), SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
+    tls_close(&c);
+    c = tls_to(SERVICE_IMAPS, &(struct wish){.version = TLS1_1_VERSION, .signatures = NULL});
+    CHECK(4, !tls_shake(&c));
+    tls_close(&c);
+    pause_for(50);
+    CHECK(5, nothing(&conns) || conns.at[conns.taken].fd < 0);
+}
+
+/* Another certificate for who asks for another name; mine for who asks for none that we know. */
+static void
+server_names(void)
+{
+    static const struct {
+        const char *name;
+        const char *signatures, *want; /* "": the default one */
+    } cases[] = {
+        {"other.example",       "ECDSA+SHA256",              "other.example"      },
+        {"OTHER.example",       "ECDSA+SHA256",              "other.example"      },
+        {"other.example",       "RSA-PSS+SHA256",            "other.example"      },
+        {"localhost",           "ECDSA+SHA256",              "mail.dominio.com.uy"},
+        {"unknown.example",     "ECDSA+SHA256",              "mail.dominio.com.uy"},
+        {"mail.dominio.com.uy", "RSA+SHA256:RSA-PSS+SHA256", "mail.dominio.com.uy"},
+    };
+
+    for (int i = 0; i < (int)COUNT(cases); i++) {
+        struct tls_client c =
+            tls_to(SERVICE_POP3S, &(struct wish){.name = cases[i].name, .signatures = cases[i].signatures});
+        char cn[100];
+
+        SSL_set_verify(c.ssl, SSL_VERIFY_NONE, NULL);
+        CHECK(i, tls_shake(&c));
+        CHECK(i, X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(c.ssl)),
+                                           NID_commonName, cn, sizeof cn) > 0);
+        if (strcmp(cn, cases[i].want) != 0)
+            fail_msg("case %d: the certificate is for %s", i, cn);
+        close(next(&conns).fd);
+        tls_close(&c);
+    }
+}
+
+static void
+forged(void)
+{
+    struct given g, h;
+    int pair[2], fd = client(SERVICE_SMTP), other = client(SERVICE_SUBMISSION);
+
+    g = next(&conns);
+    h = next(&conns);
+    send_id(smtp, MSG_CONN_TLS, 4711, g.fd); /* never given out; or by an edged before this one */
+    CHECK_INT(0, next(&gone).conn, 4711);
+    CHECK(1, !breach_seen);
+    say(g.fd, "220 still there\r\n");
+    wants_text(2, fd, "220 still there\r\n");
+
+    CHECK_INT(3, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    send_id(smtp, MSG_CONN_TLS, g.conn, pair[0]); /* the right number, another descriptor */
+    pause_for(50);
+    CHECK(4, breach_seen);
+    close(pair[0]);
+    wants_end(5, pair[1], ""); /* and edged has closed it */
+
+    breach_seen = false;
+    channel_free(smtp);
+    smtp = play_peer(ROLE_SMTP);
+    send_id(smtp, MSG_CONN_TLS, h.conn, h.fd); /* submitd's */
+    pause_for(50);
+    CHECK(6, breach_seen);
+    say(h.fd, "220 unharmed\r\n");
+    wants_text(7, other, "220 unharmed\r\n");
+    breach_seen = false;
+    send_id(submit, MSG_CONN_TLS, h.conn, g.fd); /* its own number, with another's socket */
+    pause_for(50);
+    CHECK(8, breach_seen);
+    close(g.fd), close(h.fd), close(fd), close(other);
+}
+
+static bool
+hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
+}
+
+static void
+half_close(void)
+{
+    struct given g;
+    struct tls_client c = imaps(&g);
+    char byte;
+
+    tls_say(&c, "the last");
+    CHECK_INT(0, SSL_shutdown(c.ssl), 0); /* close_notify */
+    wants_text(1, g.fd, "the last");
+    wait_fd(g.fd, EPOLLIN | EPOLLRDHUP);
+    CHECK_INT(2, recv(g.fd, &byte, 1, 0), 0);
+    CHECK(3, !hung_up(g.fd)); /* an end of input, not a cut */
+    say(g.fd, "an answer");
+    close(g.fd);
+    tls_wants_text(4, &c, "an answer");
+    tls_wants_end(5, &c);
+    tls_close(&c);
+
+    c = imaps(&g); /* the service ends its side first */
+    say(g.fd, "no more");
+    CHECK_INT(6, shutdown(g.fd, SHUT_WR), 0);
+    tls_wants_text(7, &c, "no more");
+    tls_wants_end(8, &c);
+    tls_say(&c, "but I");
+    wants_text(9, g.fd, "but I");
+    CHECK_INT(10, SSL_shutdown(c.ssl), 1);
+    wants_end(11, g.fd, "");
+    tls_close(&c);
+}
+
+static void
+cut(void)
+{
+    struct given g;
+    struct tls_client c = imaps(&g);
+    char byte;
+
+    tls_say(&c, "half a mess");
+    wants_text(0, g.fd, "half a mess");
+    tls_close(&c); /* FIN, no close_notify */
+    wait_fd(g.fd, EPOLLHUP);
+    CHECK(1, hung_up(g.fd) && recv(g.fd, &byte, 1, 0) == 0);
+    CHECK(2, send(g.fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+    close(g.fd);
+    CHECK_INT(3, next(&overs).conn, g.conn);
+
+    c = imaps(&g); /* RST */
+    CHECK_INT(4, setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
+    tls_close(&c);
+    wait_fd(g.fd, EPOLLHUP);
+    CHECK(5, hung_up(g.fd));
+    close(g.fd);
+    CHECK_INT(6, next(&overs).conn, g.conn);
+
+    c = imaps(&g); /* the service closes with bytes of the client unread: what it said arrives all the same */
+    for (int i = 0; i < 20; i++)
+        tls_say(&c, "a NOOP\r\n");
+    pause_for(30);
+    say(g.fd, "* BYE\r\n");
+    close(g.fd);
+    for (int i = 0; i < 20; i++)
+        (void)SSL_write(c.ssl, "a NOOP\r\n", 8);
+    pause_for(30);
+    tls_wants_text(7, &c, "* BYE\r\n");
+    tls_wants_end(8, &c);
+    tls_close(&c);
+    CHECK_INT(9, next(&overs).conn, g.conn);
+}
+
+#define MUCH (16u * 1024u * 1024u)
+
+static uint8_t
+nth(size_t i)
+{
+    return (uint8_t)(i * 31 + (i >> 12));
+}
+
+/* Puts [at, MUCH) until nobody takes any more for a while; returns how far it got. */
+static size_t
+pour(size_t at, int fd, SSL *ssl)
+{
+    static uint8_t piece[16384];
+
+    for (int quiet = 0; at < MUCH && quiet < 20;) {
+        size_t n = MUCH - at < sizeof piece ? MUCH - at : sizeof piece;
+        ssize_t put;
+
+        for (size_t i = 0; i < n; i++)
+            piece[i] = nth(at + i);
+        ERR_clear_error();
+        put = ssl != NULL ? SSL_write(ssl, piece, (int)n) : send(fd, piece, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        quiet = put > 0 ? 0 : quiet + 1;
+        at += put > 0 ? (size_t)put : 0;
+        if (put <= 0)
+            pause_for(10);
+    }
+    return at;
+}
+
+/* Takes and checks what is there now; returns how far it got. */
+static size_t
+drink(size_t at, int fd, SSL *ssl)
+{
+    static uint8_t piece[16384];
+
+    for (;;) {
+        ssize_t got;
+
+        ERR_clear_error();
+        got = ssl != NULL ? SSL_read(ssl, piece, sizeof piece) : recv(fd, piece, sizeof piece, MSG_DONTWAIT);
+        if (got <= 0)
+            return at;
+        for (ssize_t i = 0; i < got; i++)
+            if (piece[i] != nth(at + (size_t)i))
+                fail_msg("byte %zu is wrong", at + (size_t)i);
+        at += (size_t)got;
+    }
+}
+
+static void
+slow_readers(void)
+{
+    struct given g, q;
+    int fd = client(SERVICE_IMAPS), n = 65536;
+    struct tls_client c, other = imaps(&q);
+    size_t put, got;
+
+    CHECK_INT(0, setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n), 0);
+    c = tls_over(fd, &(struct wish){0});
+    (void)SSL_set_mode(c.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    CHECK(1, tls_shake(&c));
+    g = next(&conns);
+
+    put = pour(0, g.fd, NULL); /* to a client who does not read */
+    if (put >= MUCH / 2)
+        fail_msg("%zu bytes were taken from a service for a client who reads none", put);
+    say(q.fd, "not held up");
+    tls_wants_text(2, &other, "not held up");
+    for (got = 0; got < MUCH;) {
+        got = drink(got, -1, c.ssl);
+        if (got < MUCH && put == got)
+            put = pour(put, g.fd, NULL);
+        else if (got < MUCH)
+            wait_fd(c.fd, EPOLLIN);
+    }
+
+    put = pour(0, -1, c.ssl); /* to a service that does not read */
+    if (put >= MUCH / 2)
+        fail_msg("%zu bytes were taken from a client for a service that reads none", put);
+    tls_say(&other, "nor this");
+    wants_text(3, q.fd, "nor this");
+    for (got = 0; got < MUCH;) {
+        got = drink(got, g.fd, NULL);
+        if (got < MUCH && put == got)
+            put = pour(put, -1, c.ssl);
+        else if (got < MUCH)
+            wait_fd(g.fd, EPOLLIN);
+    }
+    /* A client who never takes the rest does not stay for ever; here he goes. */
+    (void)pour(MUCH / 2, g.fd, NULL);
+    close(g.fd);
+    tls_close(&c);
+    close(q.fd);
+    tls_wants_end(4, &other);
+    tls_close(&other);
+}
+
+static void
+keyd_dies(void)
+{
+    struct given g;
+    struct tls_client c = imaps(&g), d;
+
+    (void)kill(keyd, SIGSTOP);
+    d = tls_to(SERVICE_IMAPS, &(struct wish){0});
+    CHECK_INT(0, SSL_connect(d.ssl), -1);
+    pause_for(50); /* keyd has the question, and dies with it */
+    (void)kill(keyd, SIGKILL);
+    CHECK_INT(1, waitpid(keyd, NULL, 0), keyd);
+    channel_free(keyd_control);
+    tls_say(&c, "a NOOP\r\n"); /* sessions that are there need no keyd */
+    wants_text(2, g.fd, "a NOOP\r\n");
+    start_keyd();
+    CHECK(3, tls_shake(&d)); /* and it is asked again */
+    wait_ready();
+    close(next(&conns).fd);
+    tls_close(&d);
+
+    (void)kill(keyd, SIGSTOP);
+    d = tls_to(SERVICE_IMAPS, &(struct wish){0});
+    CHECK(4, !tls_shake(&d)); /* handshake_timeout */
+    tls_close(&d);
+    (void)kill(keyd, SIGCONT);
+    d = tls_to(SERVICE_IMAPS, &(struct wish){0});
+    CHECK(5, tls_shake(&d));
+    close(next(&conns).fd);
+    tls_close(&d);
+    d = tls_to(SERVICE_IMAPS, &(struct wish){0});
+    wants_end(6, d.fd, ""); /* says nothing */
+    SSL_free(d.ssl);
+    close(g.fd);
+    tls_close(&c);
+}
+
+static void
+service_dies(void)
+{
+    struct given g, h;
+    struct tls_client c = imaps(&g), d;
+    int fd = client(SERVICE_SMTP);
+
+    h = next(&conns);
+    send_id(smtp, MSG_CONN_TLS, h.conn, h.fd);
+    close(h.fd);
+    d = tls_over(fd, &(struct wish){0});
+    CHECK(0, tls_shake(&d));
+    h = next(&conns);
+    channel_free(smtp);
+    say(h.fd, "421 I go\r\n");
+    close(h.fd);
+    tls_wants_text(1, &d, "421 I go\r\n");
+    tls_wants_end(2, &d);
+    tls_close(&d);
+    say(g.fd, "* unharmed\r\n");
+    tls_wants_text(3, &c, "* unharmed\r\n");
+    channel_free(login); /* the session may be imapd's: its descriptor tells when it ends */
+    login = NULL;
+    pause_for(30);
+    say(g.fd, "* still\r\n");
+    tls_wants_text(4, &c, "* still\r\n");
+    d = tls_to(SERVICE_IMAPS, &(struct wish){0});
+    CHECK(5, tls_shake(&d));
+    tls_wants_text(6, &d, "* BYE [UNAVAILABLE] Service not available, try again later\r\n");
+    tls_wants_end(7, &d);
+    tls_close(&d);
+    smtp = play_peer(ROLE_SMTP);
+    login = play_peer(ROLE_LOGIN);
+    close(g.fd);
+    tls_wants_end(8, &c);
+    tls_close(&c);
+}
+
+/* Told to stop with a session that does not end. */
+static void
+stopping(void)
+{
+    struct given g;
+    struct tls_client c = imaps(&g);
+
+    CHECK_INT(0, ipc_send(edged_control, MSG_STOP, (struct slice){0}, -1), ST_OK);
+    pause_for(100);
+    say(g.fd, "* BYE\r\n"); /* its service is told to stop, too, and says so */
+    tls_wants_text(1, &c, "* BYE\r\n");
+    close(g.fd);
+    tls_wants_end(2, &c);
+    tls_close(&c);
+}
+
 /* --- */
 
 static const struct scene {
     const char *settings;
     void (*play)(void);
 } scenes[] = {
-    {"",                                                                                   plaintext},
     {"max_connections = 10\nmax_connections_per_ip = 2\nhostname = mail.dominio.com.uy\n", limits   },
     {"proxy_from = 127.0.0.5, 192.0.2.0/24\n",                                             proxied  },
-    {"",                                                                                   new_authd},
+    {"handshake_timeout = 1s\n",                                                           keyd_dies},
 };
 
 static void
@@ -613,42 +1231,83 @@ SCENE(plaintext)
 SCENE(limits)
 SCENE(proxied)
 SCENE(new_authd)
+SCENE(tls_kinds)
+SCENE(starttls)
+SCENE(resumption)
+SCENE(alpn)
+SCENE(server_names)
+SCENE(forged)
+SCENE(half_close)
+SCENE(cut)
+SCENE(slow_readers)
+SCENE(keyd_dies)
+SCENE(service_dies)
+SCENE(stopping)
 
+static int
+make_dir(const char *name)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof path, "%s/%s", root, name);
+    CHECK_INT(0, mkdir(path, 0700), 0);
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* mail.dominio.com.uy by default, and a second pair of each type for other.example. */
 static void
 make_root(void)
 {
-    char path[200];
-    AUTO_FD dir = -1;
+    AUTO_FD etc = -1, dir = -1, other = -1;
     struct err err = {0};
+    char path[200];
 
     CHECK(0, mkdtemp(root) != NULL);
-    (void)snprintf(path, sizeof path, "%s/etc", root);
-    CHECK_INT(1, mkdir(path, 0700), 0);
-    (void)snprintf(path, sizeof path, "%s/etc/tls", root);
-    CHECK_INT(2, mkdir(path, 0700), 0);
-    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK_INT(3, tls_selfsigned(dir, "mail.dominio.com.uy", &err), ST_OK);
+    etc = make_dir("etc");
+    dir = make_dir("etc/tls");
+    other = make_dir("etc/other");
+    CHECK_INT(1, tls_selfsigned(dir, "mail.dominio.com.uy", &err), ST_OK);
+    CHECK_INT(2, tls_selfsigned(other, "other.example", &err), ST_OK);
+    CHECK_INT(3,
+              renameat(other, "ecdsa.crt", dir, "z1.crt") | renameat(other, "ecdsa.key", dir, "z1.key") |
+                  renameat(other, "rsa.crt", dir, "z2.crt") | renameat(other, "rsa.key", dir, "z2.key"),
+              0);
+    client_ctx = SSL_CTX_new(TLS_client_method());
+    CHECK(4, client_ctx != NULL);
+    SSL_CTX_set_security_level(client_ctx, 0);
+    SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/etc/tls/%s.crt", root, i == 0 ? "ecdsa" : "rsa");
+        CHECK_INT(5, SSL_CTX_load_verify_file(client_ctx, path), 1);
+    }
 }
 
 static void
 remove_root(void)
 {
-    static const char *const files[] = {"etc/tls/ecdsa.crt", "etc/tls/ecdsa.key", "etc/tls/rsa.crt",
-                                        "etc/tls/rsa.key"};
-    AUTO_FD dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    static const char *const files[] = {"ecdsa.crt", "ecdsa.key", "rsa.crt", "rsa.key",
+                                        "z1.crt",    "z1.key",    "z2.crt",  "z2.key"};
+    char path[200];
 
-    for (size_t i = 0; i < COUNT(files); i++)
-        (void)unlinkat(dir, files[i], 0);
-    (void)unlinkat(dir, "etc/tls", AT_REMOVEDIR);
-    (void)unlinkat(dir, "etc", AT_REMOVEDIR);
-    (void)rmdir(root);
+    SSL_CTX_free(client_ctx);
+    for (size_t i = 0; i < COUNT(files); i++) {
+        (void)snprintf(path, sizeof path, "%s/etc/tls/%s", root, files[i]);
+        (void)unlink(path);
+    }
+    for (int i = 0; i < 4; i++) {
+        static const char *const dirs[] = {"/etc/tls", "/etc/other", "/etc", ""};
+
+        (void)snprintf(path, sizeof path, "%s%s", root, dirs[i]);
+        (void)rmdir(path);
+    }
 }
 
 int
 main(int argc, char **argv)
 {
-    static const struct CMUnitTest tests[] = {
-        TEST_EXPAND_(TEST_EACH_(plaintext, limits, proxied, new_authd))};
+    static const struct CMUnitTest tests[] = {TEST_EXPAND_(
+        TEST_EACH_(plaintext, limits, proxied, new_authd, tls_kinds, starttls, resumption, alpn, server_names,
+                   forged, half_close, cut, slow_readers, keyd_dies, service_dies, stopping))};
     int failed;
 
     (void)signal(SIGPIPE, SIG_IGN);

@@ -30,14 +30,20 @@ struct pair {
     X509 *certificate;
     STACK_OF(X509) * chain;
     EVP_PKEY *key;
-    int type;     /* EVP_PKEY_RSA or EVP_PKEY_EC */
-    SSL_CTX *ctx; /* for clients who ask for its names: this pair, and one of the other type */
+    int type; /* EVP_PKEY_RSA or EVP_PKEY_EC */
+};
+
+/* What a client gets: one pair of each type, where there is one. */
+struct set {
+    const struct pair *ec, *rsa;
+    SSL_CTX *ctx;
 };
 
 /* A name that some certificate is for, in lower case, perhaps "*.example". */
 struct host {
     char name[HOST_MAX];
-    struct pair *pair;
+    const struct pair *pair;
+    const struct set *set; /* for who asks for it: the first pair of each type that has the name */
 };
 
 struct ticket_key {
@@ -50,9 +56,10 @@ struct tls {
     size_t n_pairs;
     struct host *hosts; /* sorted by name, then by pair */
     size_t n_hosts, hosts_cap;
+    struct set sets[2 * TLS_PAIRS_MAX];
+    size_t n_sets;
     /* One a service, so that a ticket of one is no good for another. */
     struct of_service {
-        struct tls *tls;
         SSL_CTX *ctx; /* whoever asks for no name that we have gets the first pair of each type */
         struct ticket_key now, last; /* RFC 5077 5.5: rotated, never on disk */
         struct slice id, alpn;
@@ -101,8 +108,8 @@ find_host(const struct tls *tls, const char *name)
 }
 
 /* The name itself, else a certificate for all names beside it (RFC 6125 6.4.3). */
-static struct pair *
-pair_for(const struct tls *tls, struct slice asked)
+static const struct set *
+set_for(const struct tls *tls, struct slice asked)
 {
     char name[HOST_MAX], any[HOST_MAX];
     const struct host *host;
@@ -120,11 +127,11 @@ pair_for(const struct tls *tls, struct slice asked)
         (void)snprintf(any, sizeof any, "*%s", dot);
         host = find_host(tls, any);
     }
-    return host != NULL ? host->pair : NULL;
+    return host != NULL ? host->set : NULL;
 }
 
 static bool
-add_host(struct tls *tls, struct pair *pair, struct slice name)
+add_host(struct tls *tls, const struct pair *pair, struct slice name)
 {
     struct host *host;
 
@@ -148,7 +155,7 @@ add_host(struct tls *tls, struct pair *pair, struct slice name)
 }
 
 static bool
-add_hosts(struct tls *tls, struct pair *pair)
+add_hosts(struct tls *tls, const struct pair *pair)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(pair->certificate, NID_subject_alt_name, NULL, NULL);
     bool ok = true;
@@ -172,11 +179,11 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 {
     const struct tls *tls = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    struct pair *pair = name != NULL ? pair_for(tls, slice_of(name)) : NULL;
+    const struct set *set = name != NULL ? set_for(tls, slice_of(name)) : NULL;
 
-    if (pair == NULL)
+    if (set == NULL)
         return SSL_TLSEXT_ERR_NOACK; /* RFC 6066 3: it gets the default ones */
-    (void)SSL_set_SSL_CTX(ssl, pair->ctx);
+    (void)SSL_set_SSL_CTX(ssl, set->ctx);
     return SSL_TLSEXT_ERR_OK;
 }
 
@@ -259,22 +266,6 @@ add_pair(SSL_CTX *ctx, const struct pair *pair)
     return SSL_CTX_use_cert_and_key(ctx, pair->certificate, pair->key, pair->chain, 0) == 1;
 }
 
-/* The first pair of the type, perhaps only of those for the same names as `like`. */
-static const struct pair *
-first_of(const struct tls *tls, int type, const struct pair *like)
-{
-    for (size_t i = 0; i < tls->n_hosts && like != NULL; i++)
-        if (tls->hosts[i].pair == like)
-            for (const struct host *h = find_host(tls, tls->hosts[i].name);
-                 h < tls->hosts + tls->n_hosts && strcmp(h->name, tls->hosts[i].name) == 0; h++)
-                if (h->pair->type == type)
-                    return h->pair;
-    for (size_t i = 0; i < tls->n_pairs && like == NULL; i++)
-        if (tls->pairs[i].type == type)
-            return &tls->pairs[i];
-    return NULL;
-}
-
 /* RFC 9325: TLS 1.2 with ephemeral keys and AEAD only, or TLS 1.3. A client is never asked for a certificate.
  */
 static SSL_CTX *
@@ -305,27 +296,51 @@ make_ctx(struct tls *tls, const struct pair *ec, const struct pair *rsa)
     return NULL;
 }
 
+/* Gives the hosts [from, to), which are one name, their set. */
+static bool
+choose_set(struct tls *tls, size_t from, size_t to)
+{
+    struct set want = {0};
+    size_t k = 0;
+
+    for (size_t i = to; i-- > from;) { /* backwards, so that the first stays */
+        const struct pair *pair = tls->hosts[i].pair;
+
+        *(pair->type == EVP_PKEY_EC ? &want.ec : &want.rsa) = pair;
+    }
+    while (k < tls->n_sets && (tls->sets[k].ec != want.ec || tls->sets[k].rsa != want.rsa))
+        k++;
+    if (k == COUNT(tls->sets))
+        return true; /* it would be as mixed as nobody's are: whoever asks gets the default ones */
+    if (k == tls->n_sets) {
+        want.ctx = make_ctx(tls, want.ec, want.rsa);
+        if (want.ctx == NULL)
+            return false;
+        tls->sets[tls->n_sets++] = want;
+    }
+    for (size_t i = from; i < to; i++)
+        tls->hosts[i].set = &tls->sets[k];
+    return true;
+}
+
 static bool
 make_contexts(struct tls *tls)
 {
-    const struct pair *ec = first_of(tls, EVP_PKEY_EC, NULL), *rsa = first_of(tls, EVP_PKEY_RSA, NULL);
+    const struct pair *ec = NULL, *rsa = NULL;
 
-    for (size_t i = 0; i < tls->n_pairs; i++) {
-        struct pair *pair = &tls->pairs[i];
-        bool is_ec = pair->type == EVP_PKEY_EC;
-
-        pair->ctx = make_ctx(tls, is_ec ? pair : first_of(tls, EVP_PKEY_EC, pair),
-                             is_ec ? first_of(tls, EVP_PKEY_RSA, pair) : pair);
-        if (pair->ctx == NULL)
+    for (size_t i = tls->n_pairs; i-- > 0;)
+        *(tls->pairs[i].type == EVP_PKEY_EC ? &ec : &rsa) = &tls->pairs[i];
+    for (size_t from = 0, to; from < tls->n_hosts; from = to) {
+        for (to = from + 1; to < tls->n_hosts && strcmp(tls->hosts[from].name, tls->hosts[to].name) == 0;)
+            to++;
+        if (!choose_set(tls, from, to))
             return false;
     }
     for (size_t i = 1; i < SERVICE_COUNT; i++) {
         struct of_service *service = &tls->services[i];
 
-        *service = (struct of_service){.tls = tls,
-                                       .ctx = make_ctx(tls, ec, rsa),
-                                       .id = service_names[i].id,
-                                       .alpn = service_names[i].alpn};
+        *service = (struct of_service){
+            .ctx = make_ctx(tls, ec, rsa), .id = service_names[i].id, .alpn = service_names[i].alpn};
         if (service->ctx == NULL)
             return false;
     }
@@ -386,7 +401,6 @@ read_file(int dir, const char *name, struct buf *to, struct err *err)
 static void
 pair_done(struct pair *pair)
 {
-    SSL_CTX_free(pair->ctx);
     X509_free(pair->certificate);
     sk_X509_pop_free(pair->chain, X509_free);
     EVP_PKEY_free(pair->key);
@@ -478,6 +492,8 @@ tls_free(struct tls *tls)
         return;
     for (size_t i = 0; i < tls->n_pairs; i++)
         pair_done(&tls->pairs[i]);
+    for (size_t i = 0; i < tls->n_sets; i++)
+        SSL_CTX_free(tls->sets[i].ctx);
     for (size_t i = 0; i < SERVICE_COUNT; i++)
         SSL_CTX_free(tls->services[i].ctx);
     free(tls->hosts);
