@@ -63,7 +63,7 @@ deliver(struct inbox *in, const struct given *g)
 static uint64_t
 soon(void)
 {
-    return loop_now(loop) + SECONDS(10);
+    return loop_now(loop) + SECONDS(30);
 }
 
 /* The next message of a kind; fails when none comes. */
