@@ -229,19 +229,35 @@ run(struct login *s, struct slice text)
     return login_error(s);
 }
 
+/* Line by line, so that each literal gets its "+ " even from a client that did not wait for it. */
+static enum status
+collect(struct login *s, struct imap_reader *r)
+{
+    enum status st = ST_MORE;
+
+    while (st == ST_MORE && s->rest.n > 0) {
+        size_t lf = slice_find(s->rest, '\n');
+        struct slice piece = slice_sub(s->rest, 0, lf < s->rest.n ? lf + 1 : lf);
+        size_t n = piece.n;
+
+        st = imap_reader_feed(r, &piece);
+        s->rest = slice_skip(s->rest, n - piece.n);
+        if (st == ST_MORE && r->go_ahead)
+            buf_puts(s->out, "+ OK\r\n");
+        r->go_ahead = false;
+    }
+    return st;
+}
+
 static enum login_verdict
 command(struct login *s)
 {
     struct imap_reader *r = &s->work->reader;
-    enum status st = imap_reader_feed(r, &s->rest);
+    enum status st = collect(s, r);
     enum login_verdict verdict;
 
-    if (st == ST_MORE) {
-        if (r->go_ahead)
-            buf_puts(s->out, "+ OK\r\n");
-        r->go_ahead = false;
+    if (st == ST_MORE)
         return LOGIN_GO_ON;
-    }
     if (st == ST_OK) {
         verdict = run(s, imap_reader_text(r));
     } else {
