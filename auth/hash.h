@@ -3,7 +3,7 @@
  * pages would cost more than the hash. Jobs wait in a bounded queue; what could not begin before its
  * deadline is not begun. Results are posted to the loop. A hash in PHC string format:
  *
- *     $argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>      (base64 without padding)
+ *     $argon2id$v=19$m=7168,t=5,p=1$<salt>$<hash>      (base64 without padding)
  *
  * What is verified may have other costs, up to HASH_KIB_MAX and HASH_PASSES_MAX: secrets made elsewhere.
  */
@@ -11,8 +11,8 @@
 #include "auth/secret.h"
 #include "sys/loop.h"
 
-#define HASH_KIB 19456u
-#define HASH_PASSES 2u
+#define HASH_KIB 7168u
+#define HASH_PASSES 5u
 #define HASH_KIB_MAX 65536u
 #define HASH_PASSES_MAX 10u
 #define HASH_SALT 16u
