@@ -149,15 +149,16 @@ static const struct pop3_ops ops = {on_put, on_read, on_expunge};
 
 /* --- the end of a session --- */
 
+/* MSG_CONN_TAKEN, MSG_CONN_DONE. */
 static void
-conn_done(uint64_t conn)
+tell_edge(enum msg type, uint64_t conn)
 {
     AUTO_BUF m = BUF_INIT(64);
     struct channel *edge = program_peer(ROLE_EDGE, 0);
 
     msg_conn_id_put(&m, &(struct msg_conn_id){conn});
     if (edge != NULL)
-        (void)ipc_send(edge, MSG_CONN_DONE, buf_slice(&m), -1);
+        (void)ipc_send(edge, type, buf_slice(&m), -1);
 }
 
 static void
@@ -175,7 +176,7 @@ session_end(struct session *s)
            (unsigned long long)s->pop3.bytes, s->pop3.removed, s->pop3.quit ? "" : " without QUIT");
     stream_close(&s->stream);
     close_handle(s);
-    conn_done(s->conn);
+    tell_edge(MSG_CONN_DONE, s->conn);
     *s->link = s->next;
     if (s->next != NULL)
         s->next->link = s->link;
@@ -416,6 +417,7 @@ begin(struct session *s, struct adoption *a)
     if (s->next != NULL)
         s->next->link = &s->next;
     self.sessions = s;
+    tell_edge(MSG_CONN_TAKEN, s->conn);
     ipc_answer(a->from, ST_OK, (struct slice){0});
     if (stream_preload(&s->stream, buf_slice(&a->unread)) != ST_OK ||
         pop3_session_begin(&s->pop3) != POP3_GO_ON) {

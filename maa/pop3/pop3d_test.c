@@ -41,7 +41,7 @@ static struct {
 
 static struct {
     uint64_t handle; /* that stored knows */
-    uint64_t done, closed;
+    uint64_t taken, done, closed;
     uint32_t reads, renewed;
     enum status expunge;
     uint8_t runs[256];
@@ -63,6 +63,16 @@ on_done(struct ipc_request *r)
 
     CHECK(0, msg_conn_id_get(r->payload, &m));
     seen.done = m.conn;
+    return ST_OK;
+}
+
+static enum status
+on_taken(struct ipc_request *r)
+{
+    struct msg_conn_id m = {0};
+
+    CHECK(0, msg_conn_id_get(r->payload, &m));
+    seen.taken = m.conn;
     return ST_OK;
 }
 
@@ -225,6 +235,7 @@ on_close(struct ipc_request *r)
 static const struct ipc_route routes[] = {
     {MSG_READY,         ROLE_BIT(POP3), on_ready, false},
     {MSG_CONN_DONE,         ROLE_BIT(POP3), on_done, false},
+    {MSG_CONN_TAKEN,     ROLE_BIT(POP3), on_taken,     false},
     {MSG_TICKET_REDEEM,                 ROLE_BIT(POP3), on_redeem, false},
     {MSG_HANDLE_RENEW,ROLE_BIT(POP3), on_renew, false},
     {MSG_MAILBOXES,            ROLE_BIT(POP3), on_mailboxes, false},
@@ -348,7 +359,7 @@ wants_end(struct stream *client, uint64_t conn)
 
     CHECK_INT(conn, stream_some(client, 100, soon(), &rest), ST_CLOSED);
     stream_close(client);
-    SOON(conn, seen.done == conn && seen.closed == seen.handle);
+    SOON(conn, seen.taken == conn && seen.done == conn && seen.closed == seen.handle);
     seen.closed = 0;
 }
 
@@ -475,7 +486,7 @@ restarts(void)
     CHECK_INT(2, adopt(8, "bad", "", &d), ST_STALE);
     CHECK_INT(3, stream_more(&d, soon()),
               ST_CLOSED); /* pop3d has it no more, and it was logind's all the time */
-    CHECK_INT(4, seen.done, 0);
+    CHECK(4, seen.done == 0 && seen.taken == 7);
     stream_close(&d);
 }
 
