@@ -15,6 +15,8 @@ struct buf {
 };
 
 #define BUF_INIT(most) ((struct buf){.max = (most)})
+/* Over an array, which is its maximum, for what is short: nothing is allocated, so nothing is freed. */
+#define BUF_FIXED(array) ((struct buf){.p = (array), .cap = sizeof(array), .max = sizeof(array)})
 #define AUTO_BUF __attribute__((cleanup(buf_done))) struct buf
 
 void buf_done(struct buf *b);  /* frees; the buf can be used again */

@@ -201,6 +201,17 @@ watch_for(struct channel *ch, uint32_t events)
         die(ch); /* it would never be heard again */
 }
 
+void
+channel_hold(struct channel *ch, bool hold)
+{
+    if (ch->dead)
+        return;
+    if (hold)
+        loop_unwatch(ch->loop, &ch->watch);
+    else
+        watch_for(ch, EPOLLIN);
+}
+
 /* --- sending --- */
 
 /* 1 sent, 0 would block, -1 broken */

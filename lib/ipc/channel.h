@@ -89,6 +89,8 @@ const struct shm *channel_in(const struct channel *ch);
 MUST_CHECK enum status channel_new(struct loop *loop, int fd, enum role role, uint32_t instance,
                                    const struct ipc_route *routes, void (*closed)(struct channel *ch),
                                    struct channel **ch);
+/* Nothing is read from it, nor its end seen, until it is told again with false. Not while something is sent. */
+void channel_hold(struct channel *ch, bool hold);
 void channel_free(struct channel *ch); /* every call in it answers ST_CLOSED */
 /* Arenas, moved in: the channel unmaps what it had and what it gets. `in` holds the other end's
  * bodies, `replies` its big replies, `out` is ours for big replies to it. */

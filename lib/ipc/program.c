@@ -225,6 +225,8 @@ on_peer(struct ipc_request *r)
     if (st != ST_OK)
         return st;
     r->fd = -1;
+    if (!self.going) /* what they said already is for the confined program, with its settings read */
+        channel_hold(peer->channel, true);
     if ((peer->had_ended || self.going) && self.program->peer_new != NULL)
         self.program->peer_new(peer->role, peer->instance);
     for (struct peer_wait *w = self.waiting; w != NULL; w = w->next)
@@ -304,6 +306,9 @@ on_go(struct ipc_request *r)
         program_exit(1);
         return ST_OK;
     }
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (self.peers[i].used && self.peers[i].channel != NULL)
+            channel_hold(self.peers[i].channel, false);
     return ipc_send(self.master, MSG_READY, (struct slice){0}, -1);
 }
 

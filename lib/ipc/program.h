@@ -15,7 +15,7 @@
  *   STOP                                        (exits 0)
  *
  * Before GO everything that GO needs has been sent, and peers may not be
- * running yet: their channels exist and queue.
+ * running yet: their channels exist and queue, and are read after GO.
  */
 #pragma once
 #include "ipc/channel.h"

@@ -525,8 +525,8 @@ stream_put(struct stream *s, struct slice bytes, uint64_t deadline)
 }
 
 /* Of the functions that never wait: too much is the end of a stream. */
-static void
-put_or_break(struct stream *s, struct slice bytes)
+void
+stream_put_now(struct stream *s, struct slice bytes)
 {
     if (s->broken || bytes.n == 0)
         return;
@@ -539,7 +539,7 @@ put_or_break(struct stream *s, struct slice bytes)
 void
 stream_puts(struct stream *s, const char *text)
 {
-    put_or_break(s, slice_of(text));
+    stream_put_now(s, slice_of(text));
 }
 
 void
@@ -554,7 +554,7 @@ stream_printf(struct stream *s, const char *fmt, ...)
     va_end(args);
     assert(n >= 0);
     if ((size_t)n < sizeof text) {
-        put_or_break(s, slice_from(text, (size_t)n));
+        stream_put_now(s, slice_from(text, (size_t)n));
     } else {
         char *all = NULL;
 
@@ -562,7 +562,7 @@ stream_printf(struct stream *s, const char *fmt, ...)
         n = vasprintf(&all, fmt, args);
         va_end(args);
         if (n >= 0)
-            put_or_break(s, slice_from(all, (size_t)n));
+            stream_put_now(s, slice_from(all, (size_t)n));
         else
             breaks(s);
         free(all);

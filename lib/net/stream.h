@@ -97,6 +97,7 @@ bool stream_quiet(struct stream *s);
 MUST_CHECK enum status stream_put(struct stream *s, struct slice bytes, uint64_t deadline);
 /* Never waits: for short replies. Past STREAM_OUTPUT the stream is marked broken. */
 void stream_puts(struct stream *s, const char *text);
+void stream_put_now(struct stream *s, struct slice bytes); /* also after stream_cancel */
 void stream_printf(struct stream *s, const char *fmt, ...) PRINTF(2, 3);
 /* Waits until all is in the kernel's hands. */
 MUST_CHECK enum status stream_flush(struct stream *s, uint64_t deadline);

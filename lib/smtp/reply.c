@@ -14,6 +14,7 @@ static const struct {
     {ST_QUOTA, {452, "4.2.2", "Mailbox is full"}},
     {ST_NOSPACE, {452, "4.3.1", "Not enough space on this system"}},
     {ST_TIMEOUT, {451, "4.3.1", "System is busy, try again later"}},
+    {ST_UNAVAILABLE, {451, "4.3.2", "Service is not available now, try again later"}},
     {ST_UNSUPPORTED, {555, "5.5.4", "Parameter is not recognised"}},
     {ST_MEMORY, {452, "4.3.1", "Not enough memory, try again later"}},
     {ST_CANCELLED, {421, "4.3.2", "System is going down, try again later"}},

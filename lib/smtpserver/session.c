@@ -2,8 +2,11 @@
 
 #include "smtp/reply.h"
 
+#define PREFIX_MAX 3072u       /* Return-Path and Received: five names of at most 255 bytes, a path, fixed words */
 #define TX_MAX (1024u * 1024u) /* 1000 recipients with long addresses and parameters fit */
 #define DATA_FACTOR 2u         /* a refused message is read on for at most this times the limit */
+#define REPLIES_MAX 4096u      /* gathered replies; in the stack */
+#define REPLY_ROOM 1600u       /* of these, what the longest reply takes: EHLO's, of short lines but one */
 
 enum { IN_START = 1, IN_GREETED = 2, IN_MAIL = 4, IN_RCPT = 8, IN_ANY = 15 };
 enum { LAST = 1, CLEARTEXT = 2, OWNER_KNOWN = 4, NO_ARGS = 8, OFFERS_TLS = 16, OFFERS_AUTH = 32 };
@@ -21,12 +24,26 @@ deadline(const struct smtp_session *s)
     return loop_now(s->stream.loop) + s->policy->idle_timeout;
 }
 
+/* Replies of a pipelined group go out together (RFC 2920 3.2), at the latest before a wait for the client. */
+static void
+flush_replies(struct smtp_session *s)
+{
+    enum status st = stream_put(&s->stream, buf_slice(&s->replies), deadline(s));
+
+    if (st == ST_CANCELLED) /* what was done is still told */
+        stream_put_now(&s->stream, buf_slice(&s->replies));
+    else if (st != ST_OK)
+        s->over = s->lost = true;
+    buf_clear(&s->replies);
+}
+
 static void
 reply_slice(struct smtp_session *s, unsigned code, const char *enhanced, struct slice text)
 {
-    buf_clear(&s->reply);
-    smtp_reply_put(&s->reply, code, enhanced, text);
-    if (!buf_ok(&s->reply) || stream_put(&s->stream, buf_slice(&s->reply), deadline(s)) != ST_OK)
+    if (s->replies.max - s->replies.n < REPLY_ROOM)
+        flush_replies(s);
+    smtp_reply_put(&s->replies, code, enhanced, text);
+    if (!buf_ok(&s->replies))
         s->over = s->lost = true;
     if (code >= 500 || code == 421)
         s->errors++;
@@ -56,9 +73,12 @@ reply_temporary(struct smtp_session *s, enum status st)
 static void
 bye(struct smtp_session *s, const char *enhanced, const char *why)
 {
-    AUTO_BUF text = BUF_INIT(512);
+    uint8_t bytes[512];
+    struct buf text = BUF_FIXED(bytes);
 
-    buf_printf(&text, "%s %s", s->policy->host, why);
+    buf_puts(&text, s->policy->host);
+    buf_putc(&text, ' ');
+    buf_puts(&text, why);
     reply_slice(s, 421, enhanced, buf_slice(&text));
     s->over = true;
 }
@@ -122,13 +142,16 @@ on_helo(struct smtp_session *s, struct slice args)
 static void
 on_ehlo(struct smtp_session *s, struct slice args)
 {
-    AUTO_BUF text = BUF_INIT(1024);
+    uint8_t bytes[512];
+    struct buf text = BUF_FIXED(bytes);
 
     if (!greeted(s, args))
         return;
     s->esmtp = true;
-    buf_printf(&text, "%s\nPIPELINING\nSIZE %llu\n8BITMIME\n", s->policy->host,
-               (unsigned long long)s->policy->message_size);
+    buf_puts(&text, s->policy->host);
+    buf_puts(&text, "\nPIPELINING\nSIZE ");
+    buf_put_u64(&text, s->policy->message_size);
+    buf_puts(&text, "\n8BITMIME\n");
     if (offers_tls(s))
         buf_puts(&text, "STARTTLS\n");
     if (offers_auth(s))
@@ -181,15 +204,16 @@ on_mail(struct smtp_session *s, struct slice args)
     reply(s, 250, "2.1.0", "Sender ok");
 }
 
-/* "local@domain" as the store knows it: without quotes. Postmaster alone is at our own host. */
+/* "local@domain" as the store knows it: without quotes. Postmaster alone is at our domain (RFC 5321 4.5.1). */
 static struct slice
 mailbox_of(struct smtp_session *s, struct smtp_path to)
 {
-    AUTO_BUF text = BUF_INIT(SMTP_PATH_MAX + 256);
+    uint8_t bytes[SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX];
+    struct buf text = BUF_FIXED(bytes);
 
     smtp_local_unquote(&text, to.local);
     buf_putc(&text, '@');
-    buf_put(&text, to.domain.n > 0 ? to.domain : slice_of(s->policy->host));
+    buf_put(&text, to.domain.n > 0 ? to.domain : slice_of(s->policy->domain));
     return buf_ok(&text) ? keep(s, buf_slice(&text)) : (struct slice){0};
 }
 
@@ -306,6 +330,7 @@ put_prefix(struct smtp_session *s, struct buf *prefix)
     struct smtp_trace trace = {
         .helo = buf_slice(&s->helo),
         .host = slice_of(s->policy->host),
+        .id = s->tx.id,
         .esmtp = s->esmtp,
         .tls = s->tls,
         .auth = s->user.n > 0,
@@ -324,8 +349,8 @@ put_prefix(struct smtp_session *s, struct buf *prefix)
 static void
 deliver(struct smtp_session *s)
 {
-    AUTO_BUF prefix = BUF_INIT(8192), text = BUF_INIT(400);
-    struct slice id = {0};
+    uint8_t bytes[PREFIX_MAX], words[128];
+    struct buf prefix = BUF_FIXED(bytes), text = BUF_FIXED(words);
     enum status st;
 
     put_prefix(s, &prefix);
@@ -334,13 +359,13 @@ deliver(struct smtp_session *s)
         reply_status(s, ST_MEMORY);
         return;
     }
-    st = s->backend->deliver(s, buf_slice(&prefix), &id);
+    st = s->backend->deliver(s, buf_slice(&prefix));
     if (st != ST_OK) {
         reply_temporary(s, st);
         return;
     }
-    buf_puts(&text, "Message accepted ");
-    buf_put(&text, id);
+    buf_put(&text, s->tx.id);
+    buf_puts(&text, " Message accepted for delivery");
     reply_slice(s, 250, "2.0.0", buf_slice(&text));
 }
 
@@ -357,14 +382,18 @@ on_data(struct smtp_session *s, struct slice args)
         tx_reset(s);
         return;
     }
+    s->in_data = true;
     s->tx.received = clock_real();
     reply(s, 354, NULL, "Send the message, end with CR LF . CR LF");
-    st = receive(s, &d, &why);
+    flush_replies(s);
+    st = s->over ? ST_CLOSED : receive(s, &d, &why);
     s->tx.size = d.size;
     if (st != ST_OK) {
         s->backend->body_drop(s);
         if (st == ST_CLOSED)
             s->over = s->lost = true;
+        else if (st == ST_CANCELLED)
+            bye(s, "4.3.2", "System is going down, closing the connection");
         else if (st == ST_LIMIT)
             bye(s, "4.3.0", "Message does not end");
         else
@@ -383,6 +412,7 @@ on_data(struct smtp_session *s, struct slice args)
                   : d.bare_lf ? "Message refused: lines must end with CR LF, and one ends with LF alone"
                               : "Message refused: lines must end with CR LF, and there is a CR alone");
     }
+    s->in_data = false;
     tx_reset(s);
 }
 
@@ -427,6 +457,7 @@ on_starttls(struct smtp_session *s, struct slice args)
 
     (void)args;
     reply(s, 220, "2.0.0", "Ready to start TLS");
+    flush_replies(s);
     s->over = s->lost = true;
     if (stream_flush(&s->stream, deadline(s)) == ST_OK && stream_detach(&s->stream, &fd) == ST_OK)
         s->backend->starttls(s, fd);
@@ -437,8 +468,10 @@ static bool
 read_response(struct smtp_session *s, struct buf *response)
 {
     struct slice line;
-    enum status st = stream_line(&s->stream, SMTP_COMMAND_MAX * 4, deadline(s), &line); /* RFC 4954 4: 12288 at most */
+    enum status st;
 
+    flush_replies(s);
+    st = stream_line(&s->stream, SMTP_COMMAND_MAX * 4, deadline(s), &line); /* RFC 4954 4: 12288 at most */
     if (st == ST_CLOSED)
         s->over = s->lost = true;
     else if (st != ST_OK)
@@ -475,6 +508,7 @@ put_challenge(struct smtp_session *s, struct slice data)
 {
     AUTO_BUF line = BUF_INIT(24000);
 
+    flush_replies(s);
     buf_puts(&line, "334 ");
     buf_put_base64(&line, data);
     buf_puts(&line, "\r\n");
@@ -499,6 +533,14 @@ exchange(struct smtp_session *s, struct slice mechanism, bool has, struct buf *r
             return false;
         }
         st = s->backend->auth(s, (struct slice){0}, true, buf_slice(response), &data, user);
+    }
+    if (st == ST_OK && data.n > 0) { /* RFC 4954 4: what comes with success is one more challenge */
+        put_challenge(s, buf_slice(&data));
+        buf_clear(response);
+        if (s->over || !read_response(s, response))
+            return false;
+        if (response->n > 0)
+            st = ST_SYNTAX;
     }
     *result = st;
     return true;
@@ -560,12 +602,15 @@ static const struct command commands[] = {
 static void
 on_help(struct smtp_session *s, struct slice args)
 {
-    AUTO_BUF text = BUF_INIT(512);
+    uint8_t bytes[256];
+    struct buf text = BUF_FIXED(bytes);
 
     (void)args;
     buf_puts(&text, "Commands:");
-    for (size_t i = 0; i < COUNT(commands); i++)
-        buf_printf(&text, " %s", commands[i].verb);
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        buf_putc(&text, ' ');
+        buf_puts(&text, commands[i].verb);
+    }
     reply_slice(s, 214, "2.0.0", buf_slice(&text));
 }
 
@@ -610,7 +655,9 @@ command(struct smtp_session *s, struct slice line)
         reply(s, 530, "5.7.0", "Authentication required"); /* RFC 4954 6 */
     else if ((cmd->needs & NO_ARGS) && args.n > 0)
         reply(s, 501, "5.5.4", "This command takes no argument");
-    else if ((cmd->needs & LAST) && !stream_quiet(&s->stream)) /* RFC 2920 3.1, RFC 3207 4.2 */
+    else if ((cmd->needs & LAST) && stream_pending(&s->stream).n > 0) /* RFC 2920 3.1 */
+        reply(s, 503, "5.5.0", "Command must end its pipelined group");
+    else if (cmd->run == on_starttls && !stream_quiet(&s->stream)) /* RFC 3207 4.2: not in the kernel either */
         reply(s, 503, "5.5.0", "Command must end its pipelined group");
     else
         cmd->run(s, args);
@@ -619,11 +666,11 @@ command(struct smtp_session *s, struct slice line)
 static bool
 end(struct smtp_session *s)
 {
+    flush_replies(s);
     /* The last reply is worth a moment's wait, no more: its reader may be gone. */
     if (!s->lost && stream_flush(&s->stream, loop_now(s->stream.loop) + SECONDS(10)) != ST_OK)
         s->lost = true;
     stream_close(&s->stream);
-    buf_done(&s->reply);
     buf_done(&s->helo);
     buf_done(&s->user);
     arena_done(&s->arena);
@@ -635,10 +682,16 @@ static bool
 serve(void *arg)
 {
     struct smtp_session *s = arg;
+    uint8_t room[REPLIES_MAX];
 
+    s->replies = BUF_FIXED(room);
     do { /* all that came together is answered together */
-        struct slice line;
-        enum status st = stream_line(&s->stream, SMTP_COMMAND_MAX, deadline(s), &line);
+        struct slice line, in = stream_pending(&s->stream);
+        enum status st;
+
+        if (s->replies.n > 0 && slice_find(in, '\n') == in.n)
+            flush_replies(s);
+        st = stream_line(&s->stream, SMTP_COMMAND_MAX, deadline(s), &line);
 
         if (st == ST_LIMIT) { /* an endless line is not read to its end */
             reply(s, 500, "5.5.2", "Line is too long");
@@ -655,11 +708,16 @@ serve(void *arg)
                 bye(s, "4.7.0", "Too many errors, closing the connection");
             else if (!s->over && ++s->commands > s->policy->max_commands)
                 bye(s, "4.7.0", "Too many commands, closing the connection");
+            else if (!s->over && s->stopping)
+                bye(s, "4.3.2", "System is going down, closing the connection");
         }
     } while (!s->over && stream_pending(&s->stream).n > 0);
     if (s->over)
         return end(s);
-    buf_shrink(&s->reply, 0); /* an idle session costs no buffer */
+    flush_replies(s);
+    if (s->over)
+        return end(s);
+    s->replies = (struct buf){0};
     stream_idle_until(&s->stream, deadline(s));
     return true;
 }
@@ -668,7 +726,9 @@ static void
 idled(void *arg)
 {
     struct smtp_session *s = arg;
+    uint8_t room[REPLIES_MAX];
 
+    s->replies = BUF_FIXED(room);
     if (s->stream.cancelled)
         bye(s, "4.3.2", "System is going down, closing the connection");
     else
@@ -679,25 +739,26 @@ idled(void *arg)
 void
 smtp_session_start(struct smtp_session *s)
 {
-    AUTO_BUF text = BUF_INIT(400);
+    uint8_t bytes[400], room[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_FIXED(bytes), greeting = BUF_FIXED(room);
 
     s->state = IN_START;
-    s->reply = BUF_INIT(16384);
     s->helo = BUF_INIT(SMTP_DOMAIN_MAX);
     s->user = BUF_INIT(1024);
     s->arena = ARENA_INIT(TX_MAX);
     tx_reset(s);
-    buf_clear(&s->reply);
-    buf_printf(&text, "%s ESMTP Estafeta", s->policy->host);
-    smtp_reply_put(&s->reply, 220, NULL, buf_slice(&text));
-    buf_putc(&s->reply, '\0');
-    if (buf_ok(&s->reply) && !s->resumed) /* RFC 3207 4.2: the client speaks first after STARTTLS */
-        stream_puts(&s->stream, (const char *)s->reply.p);
+    buf_puts(&text, s->policy->host);
+    buf_puts(&text, " ESMTP Estafeta");
+    smtp_reply_put(&greeting, 220, NULL, buf_slice(&text));
+    if (!s->resumed) /* RFC 3207 4.2: the client speaks first after STARTTLS */
+        stream_put_now(&s->stream, buf_slice(&greeting));
     stream_serve(&s->stream, serve, idled, s, deadline(s));
 }
 
 void
-smtp_session_cancel(struct smtp_session *s)
+smtp_session_cancel(struct smtp_session *s, bool now)
 {
-    stream_cancel(&s->stream);
+    s->stopping = true;
+    if (now || !s->in_data)
+        stream_cancel(&s->stream);
 }

@@ -18,6 +18,7 @@ struct smtp_session;
 /* What is offered and how much is allowed; outlives the session. */
 struct smtp_policy {
     const char *host;    /* in the greeting, and "by" in Received */
+    const char *domain;  /* of <postmaster> */
     bool submission;     /* AUTH before MAIL (RFC 6409 4.3) */
     bool plaintext_auth; /* AUTH is offered without TLS: loopback and tests only */
     bool starttls;
@@ -41,6 +42,7 @@ struct smtp_tx {
     uint32_t recipients;
     uint64_t received; /* ns since 1970: when DATA began */
     uint64_t size;
+    struct slice id; /* set by body_begin, in the arena: for Received, the log and the 250 */
 };
 
 struct smtp_backend {
@@ -54,8 +56,8 @@ struct smtp_backend {
     enum status (*body_used)(struct smtp_session *s, size_t n);
     /* The body is not wanted. After every body_begin comes this or deliver, once. */
     void (*body_drop)(struct smtp_session *s);
-    /* Durable, or not: prefix and body to all recipients. Words for the 250 in *id (static or arena). */
-    enum status (*deliver)(struct smtp_session *s, struct slice prefix, struct slice *id);
+    /* Durable, or not: prefix and body to all recipients. */
+    enum status (*deliver)(struct smtp_session *s, struct slice prefix);
     /* One step of AUTH; mechanism is set at the first. data: ours to send (ST_MORE). ST_OK: *user is
      * filled. NULL: no AUTH here. */
     enum status (*auth)(struct smtp_session *s, struct slice mechanism, bool has_response, struct slice response,
@@ -77,14 +79,16 @@ struct smtp_session {
     struct slice tls_version, cipher; /* the owner's, as long as the session */
     /* the engine's */
     unsigned state;
-    bool esmtp, over, lost;
+    bool esmtp, over, lost, stopping, in_data;
     uint32_t errors, commands;
-    struct buf reply, helo, user; /* user: empty until AUTH */
+    struct buf replies; /* of a pipelined group, in the serving fiber's stack */
+    struct buf helo, user; /* user: empty until AUTH */
     struct arena arena;           /* of the transaction */
     struct smtp_tx tx;
 };
 
 /* Fill the part above "the engine's" of a zeroed struct, stream inited; then this greets and serves. */
 void smtp_session_start(struct smtp_session *s);
-/* Ends it soon with 421, e.g. when the program stops. */
-void smtp_session_cancel(struct smtp_session *s);
+/* Ends it with 421 because the program stops: at once, or, when a message is coming and `now` is
+ * false, behind its reply. */
+void smtp_session_cancel(struct smtp_session *s, bool now);

@@ -1,0 +1,36 @@
+/*
+ * A message's body on its way from the client to the store: received into chunks of this program's
+ * arena, digested by mdad, delivered by stored. A small body (up to STORE_BODY_INLINE) stays in its
+ * chunks until it is delivered; of a larger one there is a window of chunks, from which mdad and
+ * a side body of stored are fed while it comes. The functions wait, on the session's fiber.
+ */
+#pragma once
+#include "smtpserver/credit.h"
+#include "store/request.h"
+
+#define BODY_WINDOW      8u /* chunks: what is fed to mdad or to a side body at a time */
+#define BODY_CREDIT_WAIT SECONDS(10)
+
+struct body;
+
+/* Waits for credit and chunks for what is announced (0: not known). ST_TIMEOUT and ST_UNAVAILABLE: the
+ * store gives none now. ST_MEMORY: the arena is full. */
+MUST_CHECK enum status body_open(uint64_t announced, struct body **result);
+/* Room for the next bytes, at least one; then how many of it were used. */
+MUST_CHECK enum status body_room(struct body *b, uint8_t **p, size_t *n);
+void body_used(struct body *b, size_t n);
+/* The body is whole: has it digested. ST_UNAVAILABLE when mdad cannot. */
+MUST_CHECK enum status body_finish(struct body *b);
+/* After body_finish: the first of its bytes, perhaps not all, good while the body waits for nothing.
+ * Empty when they were sent away already. */
+struct slice body_head(const struct body *b);
+/* Bytes of a deliver that are not its recipients, prefix, sender and envid. */
+size_t body_overhead(const struct body *b);
+/* Delivers by *m, whose chunks, n, side, digest and coming are filled here; asks again, with the same
+ * request, when the channel breaks. Can be called again for more recipients. */
+MUST_CHECK enum status body_deliver(struct body *b, struct deliver *m);
+/* Ends it, delivered or not. NULL does nothing. */
+void body_close(struct body *b);
+
+/* A channel of this program ended. */
+void body_peer_gone(enum role role);

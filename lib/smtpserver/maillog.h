@@ -1,0 +1,12 @@
+/*
+ * The log's lines about mail, in sendmail's form, which pflogsumm, logwatch and fail2ban read.
+ */
+#pragma once
+#include "smtpserver/session.h"
+
+/* daemon: "MTA" or "MSA". head: the beginning of the message, for its Message-ID; may be empty. */
+void maillog_from(const struct smtp_session *s, const char *daemon, struct slice head);
+/* What became of the recipients: a line for as many as fit. now: ns since 1970. */
+void maillog_to(const struct smtp_session *s, enum status st, uint64_t now);
+void maillog_reject(const struct smtp_session *s, const struct smtp_recipient *r, enum status st);
+void maillog_auth(const struct smtp_session *s, struct slice mechanism, struct slice user, enum status st);

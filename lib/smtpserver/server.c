@@ -1,0 +1,628 @@
+#include "smtpserver/server.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "conf/tables.h"
+#include "ipc/program.h"
+#include "smtpserver/body.h"
+#include "smtpserver/maillog.h"
+#include "smtpserver/random.h"
+#include "sys/log.h"
+
+#define RCPT_WAIT   SECONDS(10)
+#define AUTH_WAIT   SECONDS(90) /* authd delays failures, and its hashing has a queue */
+#define STOP_WAIT   SECONDS(7)  /* estafetad kills after ten seconds */
+#define CONNS_IDLE  256u        /* kept for the next connections */
+#define TLS_BUCKETS 256u
+
+/* Settings in use; a session keeps those with which it began. */
+struct offer {
+    unsigned refs;
+    struct smtp_policy policy,
+        local; /* local: for clients on this host, who may send passwords in the clear */
+    char host[256], domain[256];
+};
+
+struct conn {
+    struct smtp_session session;
+    struct conn *next, *prev; /* of all, or of the idle ones, or of those at edged */
+    struct offer *offer;
+    struct body *body;
+    uint64_t id;
+    bool handed; /* to edged, for TLS */
+    char mechanism[32];
+    uint8_t tls_version[16], cipher[64];
+};
+
+/* A connection that edged has for its handshake: when it comes again there is no greeting. */
+struct at_edge {
+    struct at_edge *next;
+    uint64_t id;
+};
+
+static struct {
+    const struct smtp_server *kind;
+    struct offer *offer;
+    struct conn *conns, *idle;
+    uint32_t n_idle;
+    struct at_edge *at_edge[TLS_BUCKETS];
+    struct timer stop;
+    bool stopping, forced;
+} self;
+
+static const struct smtp_backend backend;
+
+/* --- settings --- */
+
+static void
+offer_release(struct offer *offer)
+{
+    if (offer != NULL && --offer->refs == 0)
+        free(offer);
+}
+
+static enum status
+load(struct slice text, struct err *err)
+{
+    struct smtp_settings got;
+    enum status st = conf_load(&smtp_conf, "estafeta.conf", text, &got, sizeof(got), err);
+    struct offer *offer;
+
+    if (st != ST_OK)
+        return st;
+    offer = calloc(1, sizeof(*offer));
+    if (offer == NULL)
+        return err_set(err, ST_MEMORY, "settings: no memory");
+    if (!slice_to_cstr(got.hostname, offer->host, sizeof(offer->host)) ||
+        !slice_to_cstr(got.domain, offer->domain, sizeof(offer->domain))) {
+        free(offer);
+        return err_set(err, ST_SYNTAX, "settings: hostname and domain are names");
+    }
+    offer->refs = 1;
+    offer->policy = (struct smtp_policy){
+        .host = offer->host,
+        .domain = offer->domain,
+        .submission = self.kind->submission,
+        .plaintext_auth = got.cleartext_passwords,
+        .starttls = true,
+        .message_size = got.message_size,
+        .max_recipients = (uint32_t)got.max_recipients,
+        .max_errors = (uint32_t)got.max_errors,
+        .max_commands = (uint32_t)got.max_commands,
+        .idle_timeout = got.smtp_idle_timeout,
+        .data_timeout = got.data_timeout,
+    };
+    offer->local = offer->policy;
+    offer->local.plaintext_auth = true;
+    offer_release(self.offer);
+    self.offer = offer;
+    return ST_OK;
+}
+
+/* --- connections --- */
+
+static void
+tell_edge(enum msg type, uint64_t id, int fd)
+{
+    uint8_t bytes[8];
+    struct buf m = BUF_FIXED(bytes);
+    struct channel *edge = program_peer(ROLE_EDGE, 0);
+
+    if (edge == NULL)
+        return; /* with edged its counts are gone too */
+    msg_conn_id_put(&m, &(struct msg_conn_id){id});
+    (void)ipc_send(edge, type, buf_slice(&m), fd);
+}
+
+/* The entry of a connection, taken out; NULL when it is not at edged. */
+static struct at_edge *
+take_at_edge(uint64_t id)
+{
+    struct at_edge **at = &self.at_edge[id % TLS_BUCKETS];
+    struct at_edge *found;
+
+    while (*at != NULL && (*at)->id != id)
+        at = &(*at)->next;
+    found = *at;
+    if (found != NULL)
+        *at = found->next;
+    return found;
+}
+
+static void
+add_at_edge(uint64_t id)
+{
+    struct at_edge *entry = malloc(sizeof(*entry));
+
+    if (entry == NULL)
+        return; /* it will be greeted twice: better than ended */
+    *entry = (struct at_edge){.next = self.at_edge[id % TLS_BUCKETS], .id = id};
+    self.at_edge[id % TLS_BUCKETS] = entry;
+}
+
+static void
+exit_if_done(void)
+{
+    if (self.stopping && self.conns == NULL)
+        program_exit(0);
+}
+
+static void
+free_conn(struct conn *c)
+{
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        self.conns = c->next;
+    offer_release(c->offer);
+    if (self.n_idle < CONNS_IDLE) {
+        c->next = self.idle;
+        self.idle = c;
+        self.n_idle++;
+    } else {
+        free(c);
+    }
+    exit_if_done();
+}
+
+static struct conn *
+new_conn(void)
+{
+    struct conn *c = self.idle;
+
+    if (c != NULL) {
+        self.idle = c->next;
+        self.n_idle--;
+    } else if ((c = malloc(sizeof(*c))) == NULL) {
+        return NULL;
+    }
+    memset(c, 0, sizeof(*c));
+    c->next = self.conns;
+    if (c->next != NULL)
+        c->next->prev = c;
+    self.conns = c;
+    c->offer = self.offer;
+    c->offer->refs++;
+    return c;
+}
+
+static bool
+on_this_host(const uint8_t peer[16])
+{
+    static const uint8_t four[13] = {[10] = 0xff, [11] = 0xff, [12] = 127}, six[16] = {[15] = 1};
+
+    return memcmp(peer, four, sizeof(four)) == 0 || memcmp(peer, six, sizeof(six)) == 0;
+}
+
+static struct slice
+keep_text(struct slice text, uint8_t *to, size_t cap)
+{
+    struct slice cut = slice_sub(text, 0, cap);
+
+    if (cut.n > 0)
+        memcpy(to, cut.p, cut.n);
+    return slice_from(to, cut.n);
+}
+
+static enum status
+on_conn(struct ipc_request *r)
+{
+    struct msg_conn m;
+    struct at_edge *was;
+    struct conn *c;
+
+    if (!msg_conn_get(r->payload, &m) || m.peer.n != 18 || m.tls > 1)
+        return ST_SYNTAX;
+    was = take_at_edge(m.conn);
+    c = new_conn();
+    if (c == NULL) {
+        free(was);
+        tell_edge(MSG_CONN_DONE, m.conn, -1);
+        return ST_OK;
+    }
+    c->id = m.conn;
+    memcpy(c->session.peer, m.peer.p, 16);
+    c->session.policy = on_this_host(c->session.peer) ? &c->offer->local : &c->offer->policy;
+    c->session.backend = &backend;
+    c->session.owner = c;
+    c->session.tls = m.tls != 0;
+    c->session.resumed = was != NULL;
+    c->session.tls_version = keep_text(m.tls_version, c->tls_version, sizeof(c->tls_version));
+    c->session.cipher = keep_text(m.cipher, c->cipher, sizeof(c->cipher));
+    free(was);
+    stream_init(&c->session.stream, program_loop(), r->fd);
+    r->fd = -1;
+    smtp_session_start(&c->session);
+    if (self.stopping)
+        smtp_session_cancel(&c->session, true);
+    return ST_OK;
+}
+
+static enum status
+on_conn_gone(struct ipc_request *r)
+{
+    struct msg_conn_id m;
+
+    if (!msg_conn_id_get(r->payload, &m))
+        return ST_SYNTAX;
+    free(take_at_edge(m.conn));
+    return ST_OK;
+}
+
+static void
+on_starttls(struct smtp_session *s, int fd)
+{
+    struct conn *c = s->owner;
+
+    if (program_peer(ROLE_EDGE, 0) != NULL) {
+        c->handed = true;
+        add_at_edge(c->id);
+        tell_edge(MSG_CONN_TLS, c->id, fd);
+    }
+    (void)close(fd);
+}
+
+static void
+on_ended(struct smtp_session *s)
+{
+    struct conn *c = s->owner;
+
+    if (!c->handed)
+        tell_edge(MSG_CONN_DONE, c->id, -1);
+    free_conn(c);
+}
+
+/* --- recipients and bodies --- */
+
+static enum status
+check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
+{
+    uint8_t bytes[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 32], answer[2048];
+    struct buf m = BUF_FIXED(bytes), reply = BUF_FIXED(answer);
+    struct slice domain = r->mailbox;
+    struct rcpt_found found;
+    enum status st;
+
+    while (slice_find(domain, '@') < domain.n) /* a quoted local part may hold others */
+        domain = slice_skip(domain, slice_find(domain, '@') + 1);
+    if (!slice_eq_nocase(domain, slice_of(s->policy->domain)))
+        return ST_DENIED;
+    rcpt_check_put(&m, &(struct rcpt_check){r->mailbox, s->tx.mail.has_size ? s->tx.mail.size : 0});
+    if (!buf_ok(&m))
+        return ST_MEMORY;
+    st = program_ask(ROLE_STORE, (enum msg)MSG_RCPT_CHECK, buf_slice(&m),
+                     loop_now(program_loop()) + RCPT_WAIT, &reply);
+    if (st != ST_OK)
+        return st;
+    if (!rcpt_found_get(buf_slice(&reply), &found))
+        return ST_UNAVAILABLE;
+    r->account = found.account;
+    r->detail = arena_copy(&s->arena, found.detail);
+    if (!arena_failed(&s->arena))
+        return ST_OK;
+    s->arena.failed = false;
+    return ST_MEMORY;
+}
+
+static enum status
+on_rcpt(struct smtp_session *s, struct smtp_recipient *r)
+{
+    enum status st = check_rcpt(s, r);
+
+    if (st != ST_OK)
+        maillog_reject(s, r, st);
+    return st;
+}
+
+static enum status
+on_body_begin(struct smtp_session *s, uint64_t announced)
+{
+    struct conn *c = s->owner;
+    uint8_t id[RANDOM_NAME];
+    enum status st = body_open(announced, &c->body);
+
+    if (st != ST_OK)
+        return st;
+    random_name(id);
+    s->tx.id = arena_copy(&s->arena, slice_from(id, sizeof(id)));
+    s->arena.failed = false; /* a message can do without */
+    return ST_OK;
+}
+
+static enum status
+on_body_room(struct smtp_session *s, uint8_t **p, size_t *n)
+{
+    return body_room(((struct conn *)s->owner)->body, p, n);
+}
+
+static enum status
+on_body_used(struct smtp_session *s, size_t n)
+{
+    body_used(((struct conn *)s->owner)->body, n);
+    return ST_OK;
+}
+
+static void
+on_body_drop(struct smtp_session *s)
+{
+    struct conn *c = s->owner;
+
+    body_close(c->body);
+    c->body = NULL;
+}
+
+static void
+put_recipient(struct buf *to, const struct smtp_recipient *r)
+{
+    uint8_t bytes[SMTP_ORCPT_MAX];
+    struct buf orcpt = BUF_FIXED(bytes);
+
+    if (r->rcpt.orcpt.n > 0 && smtp_unxtext(&orcpt, r->rcpt.orcpt) != ST_OK)
+        buf_clear(&orcpt);
+    deliver_rcpt_put(to, &(struct deliver_rcpt){.account = r->account,
+                                                .original = r->mailbox,
+                                                .mailbox = r->detail,
+                                                .dsn = (uint8_t)r->rcpt.notify,
+                                                .orcpt = buf_slice(&orcpt)});
+}
+
+/* As many recipients from *r on as fit into one datagram, at least one. */
+static void
+take_recipients(struct buf *to, size_t room, const struct smtp_recipient **r)
+{
+    buf_clear(to);
+    do {
+        size_t n = to->n;
+
+        put_recipient(to, *r);
+        if (n > 0 && to->n > room) {
+            to->n = n;
+            return;
+        }
+        *r = (*r)->next;
+    } while (*r != NULL && buf_ok(to));
+}
+
+/* One DELIVER, or several when the recipients are too many for a datagram: a failure after the first
+ * makes the client send again to all, for none may be lost. */
+static enum status
+deliver_all(struct smtp_session *s, struct body *b, struct slice prefix)
+{
+    AUTO_BUF recipients = BUF_INIT(2 * IPC_INLINE);
+    const struct smtp_recipient *r = s->tx.first;
+    uint8_t request[16];
+    struct deliver m = {
+        .received = (int64_t)s->tx.received,
+        .prefix = prefix,
+        .envid = s->tx.mail.envid,
+        .ret = (uint8_t)s->tx.mail.ret,
+    };
+    uint8_t sender[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 1];
+    struct buf from = BUF_FIXED(sender);
+    size_t fixed;
+    enum status st = ST_OK;
+
+    smtp_local_unquote(&from, s->tx.mail.from.local);
+    if (s->tx.mail.from.domain.n > 0) {
+        buf_putc(&from, '@');
+        buf_put(&from, s->tx.mail.from.domain);
+    }
+    m.sender = buf_slice(&from);
+    fixed = body_overhead(b) + prefix.n + m.sender.n + m.envid.n;
+    while (st == ST_OK && r != NULL) {
+        take_recipients(&recipients, fixed < IPC_INLINE ? IPC_INLINE - fixed : 0, &r);
+        if (!buf_ok(&recipients))
+            return ST_MEMORY;
+        random_bytes(request, sizeof(request));
+        m.request = slice_from(request, sizeof(request));
+        m.recipients = buf_slice(&recipients);
+        st = body_deliver(b, &m);
+    }
+    return st;
+}
+
+static enum status
+on_deliver(struct smtp_session *s, struct slice prefix)
+{
+    struct conn *c = s->owner;
+    enum status st = body_finish(c->body);
+
+    maillog_from(s, self.kind->daemon, body_head(c->body));
+    if (st == ST_OK)
+        st = deliver_all(s, c->body, prefix);
+    maillog_to(s, st, clock_real());
+    body_close(c->body);
+    c->body = NULL;
+    return st;
+}
+
+/* --- AUTH --- */
+
+/* authd told that the password is right: what the ticket is worth, it says once more. */
+static enum status
+redeem(struct conn *c, struct slice ticket, struct buf *user)
+{
+    uint8_t bytes[128], answer[1024];
+    struct buf m = BUF_FIXED(bytes), reply = BUF_FIXED(answer);
+    struct msg_identity identity;
+    struct channel *ch = program_peer(ROLE_AUTH, 0);
+    enum status st;
+
+    msg_ticket_put(&m, &(struct msg_ticket){c->id, ticket});
+    if (ch == NULL || !buf_ok(&m))
+        return ST_UNAVAILABLE;
+    st = ipc_call(ch, MSG_TICKET_REDEEM, buf_slice(&m), -1, loop_now(program_loop()) + AUTH_WAIT, &reply);
+    if (st != ST_OK || !msg_identity_get(buf_slice(&reply), &identity))
+        return ST_UNAVAILABLE;
+    buf_put(user, identity.user);
+    return ST_OK;
+}
+
+static enum status
+auth_step(struct conn *c, bool first, struct slice mechanism, bool has, struct slice response,
+          struct buf *reply)
+{
+    AUTO_BUF m = BUF_INIT(IPC_INLINE);
+    struct channel *ch = program_peer(ROLE_AUTH, 0);
+    enum status st;
+
+    if (first)
+        msg_sasl_start_put(&m, &(struct msg_sasl_start){c->id, mechanism, has, response});
+    else
+        msg_sasl_step_put(&m, &(struct msg_sasl_step){c->id, response});
+    st = ch == NULL || !buf_ok(&m) ? ST_UNAVAILABLE
+                                   : ipc_call(ch, first ? MSG_SASL_START : MSG_SASL_STEP, buf_slice(&m), -1,
+                                              loop_now(program_loop()) + AUTH_WAIT, reply);
+    if (m.p != NULL)
+        explicit_bzero(m.p, m.cap); /* it may hold a password */
+    return st;
+}
+
+static enum status
+on_auth(struct smtp_session *s, struct slice mechanism, bool has, struct slice response, struct buf *data,
+        struct buf *user)
+{
+    struct conn *c = s->owner;
+    AUTO_BUF reply = BUF_INIT(IPC_INLINE);
+    struct msg_sasl sasl = {0};
+    enum status st;
+
+    if (mechanism.n > 0)
+        (void)slice_to_cstr(mechanism, c->mechanism, sizeof(c->mechanism));
+    st = auth_step(c, mechanism.n > 0, mechanism, has, response, &reply);
+    if ((st == ST_OK || st == ST_MORE) && !msg_sasl_get(buf_slice(&reply), &sasl))
+        st = ST_UNAVAILABLE;
+    if (st == ST_OK || st == ST_MORE)
+        buf_put(data, sasl.data);
+    if (!buf_ok(data))
+        st = ST_UNAVAILABLE;
+    if (st == ST_MORE)
+        return ST_MORE;
+    if (st == ST_OK)
+        st = redeem(c, sasl.ticket, user);
+    maillog_auth(s, slice_of(c->mechanism), buf_slice(user), st);
+    return st;
+}
+
+static void
+on_auth_abort(struct smtp_session *s)
+{
+    struct conn *c = s->owner;
+    uint8_t bytes[8];
+    struct buf m = BUF_FIXED(bytes);
+    struct channel *ch = program_peer(ROLE_AUTH, 0);
+
+    msg_conn_id_put(&m, &(struct msg_conn_id){c->id});
+    if (ch != NULL)
+        (void)ipc_send(ch, MSG_SASL_ABORT, buf_slice(&m), -1);
+}
+
+static const struct smtp_backend backend = {
+    .rcpt = on_rcpt,
+    .body_begin = on_body_begin,
+    .body_room = on_body_room,
+    .body_used = on_body_used,
+    .body_drop = on_body_drop,
+    .deliver = on_deliver,
+    .auth = on_auth,
+    .auth_abort = on_auth_abort,
+    .starttls = on_starttls,
+    .ended = on_ended,
+};
+
+/* --- the program --- */
+
+static enum status
+on_credit(struct ipc_request *r)
+{
+    struct msg_id m;
+
+    if (!msg_id_get(r->payload, &m))
+        return ST_SYNTAX;
+    credit_grant(m.id);
+    return ST_OK;
+}
+
+static void
+on_peer_gone(enum role role, uint32_t instance)
+{
+    (void)instance;
+    body_peer_gone(role);
+    for (size_t i = 0; role == ROLE_EDGE && i < TLS_BUCKETS; i++)
+        while (self.at_edge[i] != NULL)
+            free(take_at_edge(self.at_edge[i]->id));
+}
+
+/* Cancelling may end a session at once, and with it its conn. */
+static void
+cancel_all(bool now)
+{
+    struct conn *c = self.conns;
+
+    while (c != NULL) {
+        struct conn *next = c->next;
+
+        smtp_session_cancel(&c->session, now);
+        c = next;
+    }
+}
+
+/* Messages that are coming had their time; then only those that already are at stored have a little more. */
+static void
+on_stop_timer(struct timer *t)
+{
+    if (self.forced) {
+        program_exit(0);
+        return;
+    }
+    self.forced = true;
+    credit_close();
+    loop_timer(program_loop(), t, loop_now(program_loop()) + SECONDS(2));
+    cancel_all(true);
+}
+
+static void
+on_stop(void)
+{
+    if (self.stopping)
+        return;
+    self.stopping = true;
+    self.stop.fire = on_stop_timer;
+    loop_timer(program_loop(), &self.stop, loop_now(program_loop()) + STOP_WAIT);
+    cancel_all(false);
+    exit_if_done();
+}
+
+static enum status
+on_start(struct err *err)
+{
+    if (program_arena() == NULL)
+        return err_set(err, ST_STATE, "there is no arena for bodies");
+    credit_init(program_loop(), program_arena());
+    return load(program_settings(), err);
+}
+
+int
+smtp_server_main(const struct smtp_server *kind, int argc, char **argv)
+{
+    static const struct ipc_route routes[] = {
+        {MSG_CONN,        ROLE_BIT(EDGE), on_conn, true},
+        {MSG_CONN_GONE,        ROLE_BIT(EDGE), on_conn_gone, false},
+        {MSG_CREDIT,               ROLE_BIT(STORE), on_credit, false},
+        {0},
+    };
+    const struct program program = {
+        .role = kind->role,
+        .routes = routes,
+        .start = on_start,
+        .reload = load,
+        .stop = on_stop,
+        .peer_gone = on_peer_gone,
+    };
+
+    self.kind = kind;
+    return program_main(&program, argc, argv);
+}
