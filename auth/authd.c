@@ -28,6 +28,8 @@
 #define BUCKETS 16384u
 #define THROTTLE_SIZE 65536u
 #define VERIFIED_SIZE 16384u
+#define EARLY_MAX 1024u
+#define EARLY_WAIT SECONDS(1)
 
 enum mechanism { NO_MECHANISM, PLAIN, LOGIN, SCRAM };
 
@@ -58,6 +60,16 @@ struct attempt {
     struct wait wait;
 };
 
+/* A login that came before what edged says of its connection: the two come by different channels, so either can be
+ * first. It waits shortly, on a fiber, for what costs no connection a round trip. */
+struct early {
+    struct early *next;
+    struct ipc_sender from;
+    uint64_t conn;
+    struct wait wait;
+    struct buf request; /* the msg_sasl_start, encoded */
+};
+
 static struct {
     struct auth_settings settings;
     struct buf text; /* of the settings, into which they point */
@@ -70,6 +82,8 @@ static struct {
     uint8_t fake_key[SASL_HASH];
     struct connection *buckets[BUCKETS];
     size_t connections;
+    struct early *early;
+    size_t n_early;
 } self;
 
 /* --- connections --- */
@@ -121,6 +135,9 @@ on_conn_facts(struct ipc_request *r)
     }
     memcpy(c->peer, m.peer.p, 16);
     c->tls = m.tls == 1;
+    for (struct early *e = self.early; e != NULL; e = e->next)
+        if (e->conn == m.conn)
+            wait_end(&e->wait, ST_OK);
     return ST_OK;
 }
 
@@ -480,32 +497,97 @@ static const struct {
     [SCRAM] = {"SCRAM-SHA-256", step_scram, false},
 };
 
-static enum status
-on_sasl_start(struct ipc_request *r)
+static enum mechanism
+find_mechanism(struct slice name)
 {
-    struct msg_sasl_start m;
-    struct connection *c;
+    for (size_t i = PLAIN; i < COUNT(mechanisms); i++)
+        if (slice_eq_nocase(name, slice_of(mechanisms[i].name)))
+            return (enum mechanism)i;
+    return NO_MECHANISM;
+}
 
-    if (!msg_sasl_start_get(r->payload, &m) || m.has_initial > 1)
-        return ST_SYNTAX;
-    c = *conn_at(m.conn);
+/* Would it show the password to whoever listens? */
+static bool
+shows(const struct connection *c, enum mechanism mechanism)
+{
+    return mechanisms[mechanism].clear && !c->tls && !loopback(c) && !self.settings.cleartext_passwords;
+}
+
+static void
+sasl_start(struct ipc_sender from, const struct msg_sasl_start *m)
+{
+    struct connection *c = *conn_at(m->conn);
+
     if (c == NULL || c->over || c->busy) {
-        answer(r->from, c == NULL ? ST_UNAVAILABLE : ST_STATE, NOTHING, NOTHING, NOTHING);
-        return ST_OK;
+        answer(from, c == NULL ? ST_UNAVAILABLE : ST_STATE, NOTHING, NOTHING, NOTHING);
+        return;
     }
     scram_done(&c->scram);
     c->scram = (struct scram){0};
     c->login = (struct sasl_login){0};
-    c->mechanism = NO_MECHANISM;
-    for (size_t i = PLAIN; i < COUNT(mechanisms); i++)
-        if (slice_eq_nocase(m.mechanism, slice_of(mechanisms[i].name)))
-            c->mechanism = (enum mechanism)i;
+    c->mechanism = find_mechanism(m->mechanism);
     if (c->mechanism == NO_MECHANISM)
-        refuse(c, r->from, ST_UNSUPPORTED);
-    else if (mechanisms[c->mechanism].clear && !c->tls && !loopback(c) && !self.settings.cleartext_passwords)
-        refuse(c, r->from, ST_STATE);
+        refuse(c, from, ST_UNSUPPORTED);
+    else if (shows(c, c->mechanism))
+        refuse(c, from, ST_STATE);
     else
-        mechanisms[c->mechanism].step(c, r->from, m.has_initial == 1, m.initial);
+        mechanisms[c->mechanism].step(c, from, m->has_initial == 1, m->initial);
+}
+
+static void
+early_fiber(void *arg)
+{
+    struct early *e = arg, **link = &self.early;
+    struct msg_sasl_start m;
+
+    (void)!wait_for(&e->wait, loop_now(program_loop()) + EARLY_WAIT); /* it is judged by what is known then */
+    while (*link != e)
+        link = &(*link)->next;
+    *link = e->next;
+    self.n_early--;
+    if (msg_sasl_start_get(buf_slice(&e->request), &m))
+        sasl_start(e->from, &m);
+    OPENSSL_cleanse(e->request.p, e->request.n);
+    buf_done(&e->request);
+    free(e);
+}
+
+static bool
+wait_for_facts(const struct ipc_request *r, uint64_t conn)
+{
+    struct early *e = self.n_early < EARLY_MAX ? calloc(1, sizeof *e) : NULL;
+
+    if (e == NULL)
+        return false;
+    e->from = r->from;
+    e->conn = conn;
+    e->request = BUF_INIT(IPC_INLINE);
+    buf_put(&e->request, r->payload);
+    e->next = self.early;
+    self.early = e;
+    self.n_early++;
+    if (buf_ok(&e->request) && fiber_spawn(program_loop(), early_fiber, e) == ST_OK)
+        return true;
+    self.early = e->next;
+    self.n_early--;
+    buf_done(&e->request);
+    free(e);
+    return false;
+}
+
+static enum status
+on_sasl_start(struct ipc_request *r)
+{
+    struct msg_sasl_start m;
+    const struct connection *c;
+
+    if (!msg_sasl_start_get(r->payload, &m) || m.has_initial > 1)
+        return ST_SYNTAX;
+    c = *conn_at(m.conn);
+    /* Not known, or not yet known to have TLS by now. */
+    if ((c == NULL || shows(c, find_mechanism(m.mechanism))) && wait_for_facts(r, m.conn))
+        return ST_OK;
+    sasl_start(r->from, &m);
     return ST_OK;
 }
 

@@ -440,6 +440,18 @@ on_acceptable(struct watch *w, uint32_t events)
 
 /* --- what the services say --- */
 
+/* Has this program the connection, or may it have got it from logind without a word to us yet? */
+static bool
+has(enum role role, const struct conn *c)
+{
+    enum protocol protocol = services[c->service].protocol;
+
+    if (c->state != CONN_GIVEN)
+        return false;
+    return role == (enum role)c->role || (c->role == ROLE_LOGIN && ((role == ROLE_IMAP && protocol == IMAP) ||
+                                                                    (role == ROLE_POP3 && protocol == POP3)));
+}
+
 static enum status
 on_conn_done(struct ipc_request *r)
 {
@@ -451,7 +463,10 @@ on_conn_done(struct ipc_request *r)
     c = conn_find(self.conns, m.conn);
     if (c == NULL) /* its TLS ended before, or an earlier edged took it: authd may still know it */
         send_id(ROLE_AUTH, MSG_CONN_OVER, m.conn);
-    else if (c->state == CONN_GIVEN && !c->tls)
+    else if (!has((enum role)r->from.role, c))
+        log_at(LOG_LEVEL_WARNING, "%s ends a connection that is not its own",
+               role_name((enum role)r->from.role));
+    else if (!c->tls)
         end(c);
     return ST_OK; /* with TLS its relay sees the end of the descriptor */
 }
@@ -465,7 +480,7 @@ on_conn_taken(struct ipc_request *r)
     if (!msg_conn_id_get(r->payload, &m))
         return ST_SYNTAX;
     c = conn_find(self.conns, m.conn);
-    if (c != NULL && c->state == CONN_GIVEN && c->role == ROLE_LOGIN)
+    if (c != NULL && has((enum role)r->from.role, c))
         c->role = (uint8_t)r->from.role;
     return ST_OK;
 }

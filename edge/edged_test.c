@@ -459,6 +459,11 @@ plaintext(void)
     CHECK(8, g.to == login && f.to == auth && f.conn == g.conn && f.tls == 0 && f.service == SERVICE_IMAP);
     CHECK(9, memcmp(f.peer, us, sizeof us) == 0);
     send_id(imap, MSG_CONN_TAKEN, g.conn, -1);
+    barrier();
+    send_id(login, MSG_CONN_DONE, g.conn, -1); /* it is imapd's now */
+    send_id(smtp, MSG_CONN_DONE, g.conn, -1);
+    barrier();
+    CHECK(10, nothing(&overs));
     send_id(imap, MSG_CONN_DONE, g.conn, -1);
     CHECK_INT(10, next(&overs).conn, g.conn);
     CHECK(11, nothing(&conns) && nothing(&overs)); /* of SMTP authd hears nothing */
