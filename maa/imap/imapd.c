@@ -33,6 +33,18 @@ adopt(void *arg)
     buf_done(&a.payload);
 }
 
+/* edged counts it as ours from now on: it ends with us, not with logind. */
+static void
+tell_taken(uint64_t conn)
+{
+    AUTO_BUF m = BUF_INIT(16);
+    struct channel *edge = program_peer(ROLE_EDGE, 0);
+
+    msg_conn_id_put(&m, &(struct msg_conn_id){conn});
+    if (edge != NULL)
+        (void)ipc_send(edge, MSG_CONN_TAKEN, buf_slice(&m), -1);
+}
+
 static enum status
 on_adopt(struct ipc_request *r)
 {
@@ -56,6 +68,7 @@ on_adopt(struct ipc_request *r)
         return ST_OK;
     }
     r->fd = -1;
+    tell_taken(facts.conn);
     ipc_answer(r->from, ST_OK, (struct slice){0});
     return ST_OK;
 }

@@ -22,7 +22,7 @@ static const char *executable;
 static struct loop *loop;
 static struct channel *control, *login, *edge, *auth, *store, *mda;
 static struct shm arena;
-static unsigned done_count; /* MSG_CONN_DONE */
+static unsigned done_count, taken_count; /* MSG_CONN_DONE, MSG_CONN_TAKEN */
 static bool refuse_tickets;
 
 /* --- a store in memory --- */
@@ -526,6 +526,14 @@ on_ready(struct ipc_request *r)
 }
 
 static enum status
+on_conn_taken(struct ipc_request *r)
+{
+    GET(msg_conn_id, m);
+    taken_count += m.conn > 0;
+    return ST_OK;
+}
+
+static enum status
 on_conn_done(struct ipc_request *r)
 {
     GET(msg_conn_id, m);
@@ -564,6 +572,7 @@ on_renew(struct ipc_request *r)
 static const struct ipc_route routes[] = {
     {MSG_READY,          ROLE_BIT(IMAP), on_ready, false},
     {MSG_CONN_DONE,          ROLE_BIT(IMAP), on_conn_done, false},
+    {MSG_CONN_TAKEN,         ROLE_BIT(IMAP), on_conn_taken, false},
     {MSG_TICKET_REDEEM,                  ROLE_BIT(IMAP), on_ticket, false},
     {MSG_HANDLE_RENEW,ROLE_BIT(IMAP), on_renew, false},
     {MSG_HANDLE_CLOSE,             ROLE_BIT(IMAP), on_handle_close, false},
@@ -1042,6 +1051,7 @@ converse(void *arg)
     HEARS(&c, HELLO);
     fiber_sleep_until(loop_now(loop) + MSEC(50));
     CHECK_INT(1, done_count, 6);
+    CHECK_INT(1, taken_count, done_count + 1); /* one is still here */
     CHECK_INT(2, fake.n_watches, 0);
     CHECK_INT(3, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
     HEARS(&c, "* BYE [UNAVAILABLE] The server is being stopped\r\n");
