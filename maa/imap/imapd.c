@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "maa/imap/body.h"
 #include "maa/imap/session.h"
 #include "sys/log.h"
 
@@ -94,6 +95,7 @@ on_credit(struct ipc_request *r)
 
     if (!msg_id_get(r->payload, &m))
         return ST_SYNTAX;
+    body_credit(m.id);
     return ST_OK;
 }
 
@@ -137,6 +139,7 @@ on_peer_gone(enum role role, uint32_t instance)
     if (role != ROLE_STORE)
         return;
     imapd.epoch++;
+    body_store_gone();
 }
 
 /* Who idles in a mailbox asks nothing, and so would hear nothing any more. One after the other: there may be

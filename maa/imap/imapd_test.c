@@ -517,6 +517,137 @@ on_handle_close(struct ipc_request *r)
     return ST_OK;
 }
 
+/* --- bodies --- */
+
+static struct {
+    struct buf bytes; /* of the side body */
+    uint64_t id;
+    unsigned dropped;
+} side = {.bytes = BUF_INIT(64u << 20)};
+static struct digester *digesters[8]; /* by job */
+static unsigned fed, cancelled;
+static bool mdad_fails, no_space;
+static uint32_t next_uid;
+
+static void
+read_chunks(struct slice chunks, uint64_t n, struct buf *out)
+{
+    uint8_t *to = buf_reserve(out, (size_t)n);
+
+    CHECK(0, to != NULL);
+    CHECK_INT(0, shm_read(&arena, chunks, (size_t)n, to), ST_OK);
+    out->n += (size_t)n;
+}
+
+static void
+give_credit(uint64_t n)
+{
+    AUTO_BUF m = BUF_INIT(16);
+
+    msg_id_put(&m, &(struct msg_id){n});
+    CHECK_INT(0, ipc_send(store, (enum msg)MSG_CREDIT, buf_slice(&m), -1), ST_OK);
+}
+
+static enum status
+on_side_begin(struct ipc_request *r)
+{
+    AUTO_BUF m2 = BUF_INIT(16);
+
+    GET(side_begin, m);
+    CHECK(0, m.announced > STORE_BODY_INLINE);
+    buf_clear(&side.bytes);
+    msg_id_put(&m2, &(struct msg_id){++side.id});
+    ipc_answer(r->from, no_space ? ST_NOSPACE : ST_OK, buf_slice(&m2));
+    return ST_OK;
+}
+
+static enum status
+on_side_data(struct ipc_request *r)
+{
+    GET(side_data, m);
+    CHECK_INT(0, m.side, side.id);
+    read_chunks(m.chunks, m.n, &side.bytes);
+    reply_status(r, ST_OK);
+    return ST_OK;
+}
+
+static enum status
+on_side_drop(struct ipc_request *r)
+{
+    side.dropped++;
+    return ST_OK;
+}
+
+static enum status
+on_append(struct ipc_request *r)
+{
+    AUTO_BUF body = BUF_INIT(64u << 20), m2 = BUF_INIT(100), digest = BUF_INIT(DIGEST_WHOLE + 131072);
+    struct mail *mail;
+
+    GET_BOX(append, m, b);
+    CHECK(0, m.request.n == 16 && (m.side == 0 || m.chunks.n == 0));
+    if (m.side == 0) {
+        read_chunks(m.chunks, m.n, &body);
+        give_credit(m.n);
+    } else {
+        buf_put(&body, buf_slice(&side.bytes));
+    }
+    CHECK_INT(0, body.n, m.n);
+    CHECK_INT(1, digest_whole(buf_slice(&body), &digest), ST_OK);
+    CHECK_SLICE(2, m.digest, mdad_fails ? SLICE("") : buf_slice(&digest));
+    if (slice_find_slice(buf_slice(&body), SLICE("Subject: much")) < body.n) {
+        reply_status(r, ST_QUOTA);
+        return ST_OK;
+    }
+    mail = add_mail(b, buf_slice(&body));
+    mail->flags = m.flags;
+    mail->date = m.internaldate != 0 ? m.internaldate : mail->date;
+    number_names(m.keywords, &mail->keywords);
+    hint_all(b);
+    next_uid = b->uidnext;
+    appended_put(&m2, &(struct appended){b->uidvalidity, mail->uid, mail->modseq});
+    ipc_answer(r->from, ST_OK, buf_slice(&m2));
+    return ST_OK;
+}
+
+static enum status
+on_feed(struct ipc_request *r)
+{
+    AUTO_BUF bytes = BUF_INIT(1u << 20), digest = BUF_INIT(DIGEST_MAX + 4096), m2 = BUF_INIT(IPC_INLINE);
+
+    GET(msg_digest_feed, m);
+    struct digester **d = &digesters[m.job % 8];
+
+    fed++;
+    if (mdad_fails) {
+        reply_status(r, ST_UNAVAILABLE);
+        return ST_OK;
+    }
+    if (*d == NULL)
+        *d = digester_new(DIGEST_MAX);
+    CHECK(0, *d != NULL && m.n <= 131072);
+    read_chunks(m.chunks, m.n, &bytes);
+    digest_feed(*d, buf_slice(&bytes));
+    if (m.last) {
+        CHECK_INT(0, digest_finish(*d, &digest), ST_OK);
+        msg_bytes_put(&m2, &(struct msg_bytes){buf_slice(&digest)});
+        digester_free(*d);
+        *d = NULL;
+    }
+    ipc_answer(r->from, ST_OK, buf_slice(&m2));
+    return ST_OK;
+}
+
+static enum status
+on_cancel(struct ipc_request *r)
+{
+    GET(msg_id, m);
+    digester_free(digesters[m.id % 8]);
+    digesters[m.id % 8] = NULL;
+    cancelled++;
+    return ST_OK;
+}
+
 /* --- the other programs --- */
 
 static enum status
@@ -592,8 +723,14 @@ static const struct ipc_route routes[] = {
     {MSG_COPY,ROLE_BIT(IMAP), on_copy, false},
     {MSG_EXPUNGE,             ROLE_BIT(IMAP), on_expunge, false},
     {MSG_WATCH, ROLE_BIT(IMAP), on_watch, false},
-    {MSG_UNWATCH, ROLE_BIT(IMAP), on_unwatch, false},
-    {0                 },
+    {MSG_APPEND, ROLE_BIT(IMAP), on_append, false},
+    {MSG_SIDE_BEGIN,                  ROLE_BIT(IMAP), on_side_begin, false},
+    {MSG_SIDE_DATA,ROLE_BIT(IMAP), on_side_data, false},
+    {MSG_SIDE_DROP,             ROLE_BIT(IMAP), on_side_drop, false},
+    {MSG_DIGEST_FEED, ROLE_BIT(IMAP), on_feed, false},
+    {MSG_DIGEST_CANCEL,         ROLE_BIT(IMAP), on_cancel, false},
+    {MSG_UNWATCH,                  ROLE_BIT(IMAP), on_unwatch, false},
+    {0 },
 };
 
 static void
@@ -978,7 +1115,7 @@ try_restart(struct stream *c)
     SAYS(c, "a FETCH 1 UID\r\n", "* 1 FETCH (UID 6)\r\n* 4 EXISTS\r\n* 0 RECENT\r\na OK FETCH completed\r\n");
     /* Only stale: a handle that authd renews. */
     fake.handle = 9100;
-    SAYS(c, "a STATUS Sent (MESSAGES)\r\n", "* STATUS Sent (MESSAGES 4)\r\na OK STATUS completed\r\n");
+    SAYS(c, "a STATUS Sent (MESSAGES)\r\n", "* STATUS Sent (MESSAGES 13)\r\na OK STATUS completed\r\n");
     /* Its UIDs are others: the view is worth nothing. */
     channel_free(store);
     fake.handle = 9200;
@@ -988,6 +1125,76 @@ try_restart(struct stream *c)
     HEARS(&d, "* BYE The mailbox is no longer what it was\r\n");
     CHECK_INT(0, stream_more(&d, soon()), ST_CLOSED);
     stream_close(&d);
+}
+
+/* APPEND of a message of n bytes, which is fetched byte for byte. */
+static void
+append_and_fetch(struct stream *c, size_t n)
+{
+    AUTO_BUF body = BUF_INIT(16u << 20), say = BUF_INIT(16u << 20), want = BUF_INIT(16u << 20);
+    struct box *b = box_named(SLICE("Sent"));
+
+    buf_puts(&body, "Subject: appended\r\n\r\n");
+    for (int i = 0; body.n < n; i++)
+        buf_printf(&body, "%d\r\n", i);
+    body.n = n;
+    buf_printf(&say, "a APPEND Sent {%zu+}\r\n", n);
+    buf_put(&say, buf_slice(&body));
+    buf_puts(&say, "\r\n");
+    CHECK_INT(0, stream_put(c, buf_slice(&say), soon()), ST_OK);
+    buf_printf(&want, "a OK [APPENDUID 1003 %u] APPEND completed\r\n", b->uidnext);
+    buf_putc(&want, 0);
+    HEARS(c, (const char *)want.p);
+    CHECK_SLICE(n, buf_slice(&b->mails[b->n - 1].body), buf_slice(&body));
+}
+
+static void
+try_append(struct stream *c)
+{
+    struct stream d;
+    struct box *b = box_named(SLICE("Sent"));
+
+    give_credit(4u << 20);
+    SAYS(c, "a APPEND nowhere {5}\r\n", "a NO [TRYCREATE] No such mailbox\r\n"); /* before it is sent */
+    SAYS(c, "a APPEND nowhere {5+}\r\n12345\r\nb NOOP\r\n",
+         "a NO [TRYCREATE] No such mailbox\r\nb OK NOOP completed\r\n");
+    SAYS(c, "a APPEND Sent {99999999999}\r\n", "a NO [LIMIT] The message is larger than 52428800 bytes\r\n");
+    SAYS(c, "a APPEND Sent (\\Recent) {5}\r\n", "a BAD \\Recent cannot be set\r\n");
+    SAYS(c, "a APPEND Sent {0}\r\n", "a NO [CANNOT] A message has bytes\r\n");
+    SAYS(c, "a APPEND Sent (\\Seen $Mine) \"17-Jul-1996 02:44:25 -0700\" {20}\r\n", "+ go ahead\r\n");
+    SAYS(c, "Subject: synced\r\n\r\nx\r\n", "a OK [APPENDUID 1003 5] APPEND completed\r\n");
+    CHECK_INT(0, b->mails[4].flags, FLAG_SEEN);
+    CHECK_INT(1, b->mails[4].date, 837596665000000000);
+    CHECK_INT(2, b->mails[4].keywords.n, 2);
+    SAYS(c, "a APPEND Sent {5+}\r\n12345 x\r\nb NOOP\r\n",
+         "a BAD APPEND takes one message, and nothing follows it\r\nb OK NOOP completed\r\n");
+    SAYS(c, "a APPEND Sent {17+}\r\nSubject: much\r\n\r\n\r\n",
+         "a NO [OVERQUOTA] The quota would be passed\r\n");
+    append_and_fetch(c, 1);
+    append_and_fetch(c, SHM_CHUNK);
+    append_and_fetch(c, STORE_BODY_INLINE);
+    append_and_fetch(c, STORE_BODY_INLINE + 1);
+    append_and_fetch(c, 5000001);
+    CHECK_INT(3, side.dropped, 0);
+    mdad_fails = true; /* kept without a digest */
+    append_and_fetch(c, 3000000);
+    mdad_fails = false;
+    no_space = true;
+    SAYS(c, "a APPEND Sent {1500000}\r\n", "a NO [UNAVAILABLE] The disk is full\r\n");
+    no_space = false;
+    /* A client that goes away in the middle. */
+    connect_client(&d, 7, "");
+    HEARS(&d, HELLO);
+    SAYS(&d, "a APPEND Sent {1500000}\r\n", "+ go ahead\r\n");
+    for (int i = 0; i < 30; i++)
+        CHECK_INT(i, stream_put(&d, slice_from(multipart, sizeof multipart - 1), soon()), ST_OK);
+    stream_close(&d);
+    for (int i = 0; i < 100 && side.dropped == 0; i++)
+        fiber_sleep_until(loop_now(loop) + MSEC(20));
+    CHECK_INT(4, side.dropped, 1);
+    append_and_fetch(c, 200000);
+    SAYS(c, "a SELECT Sent\r\nb APPEND Sent {3+}\r\nabc\r\n", FLAGS_LINE(" $Mine") PERMANENT(" $Mine"));
+    ANSWERS_WITH(c, "", "APPEND completed\r\n", "* 13 EXISTS\r\n");
 }
 
 static void
@@ -1042,6 +1249,8 @@ converse(void *arg)
     try_close(&c);
     try_many(&c);
     try_large(&c);
+    try_append(&c);
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 3 EXISTS");
     try_restart(&c);
     SAYS(&c, "z NOOP\r\n", "* BYE The mailbox is no longer what it was\r\n");
     CHECK_INT(0, stream_more(&c, soon()), ST_CLOSED);
@@ -1050,7 +1259,7 @@ converse(void *arg)
     connect_client(&c, 6, "");
     HEARS(&c, HELLO);
     fiber_sleep_until(loop_now(loop) + MSEC(50));
-    CHECK_INT(1, done_count, 6);
+    CHECK_INT(1, done_count, 7);
     CHECK_INT(1, taken_count, done_count + 1); /* one is still here */
     CHECK_INT(2, fake.n_watches, 0);
     CHECK_INT(3, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);

@@ -319,8 +319,6 @@ run_command(struct session *s)
     command_begin(&c);
     st = imap_command_parse(imap_reader_text(r), &c.in, &why);
     if (r->body) {
-        if (st != ST_OK)
-            c.in.verb = IMAP_VERB_COUNT;
         if (st == ST_OK && (c.in.verb != IMAP_APPEND || (c.in.states & s->state) == 0))
             st = ST_SYNTAX, why = "Not a command that takes a message";
         if (st != ST_OK)

@@ -8,6 +8,7 @@
 #pragma once
 #include "base/arena.h"
 #include "conf/tables.h"
+#include "imap/args.h"
 #include "imap/command.h"
 #include "ipc/program.h"
 #include "maa/imap/uidset.h"
@@ -177,6 +178,9 @@ MUST_CHECK enum status select_messages(struct session *s, struct imap_seqset *se
 MUST_CHECK enum status change_flags(struct session *s, const struct uidset *of, enum flags_op op,
                                     uint16_t flags, struct slice keywords, struct buf *out,
                                     struct uidset *done);
+
+/* Packed msg_name. */
+struct slice pack_keywords(struct arena *a, const struct imap_flags *flags);
 
 /* --- commands --- */
 typedef void command_run(struct session *s, struct command *c);

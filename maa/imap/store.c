@@ -84,8 +84,8 @@ tell_unchanged(struct session *s, struct uidset *of, const struct uidset *told, 
     return st;
 }
 
-static struct slice
-pack_names(struct arena *a, const struct imap_flags *flags)
+struct slice
+pack_keywords(struct arena *a, const struct imap_flags *flags)
 {
     AUTO_BUF packed = BUF_INIT(IMAP_KEYWORDS_MAX * (IMAP_KEYWORD_MAX + 8));
 
@@ -116,7 +116,7 @@ on_store(struct session *s, struct command *c)
         answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
     } else {
         st = change_flags(s, &of, ops[want.mode], (uint16_t)want.flags.system,
-                          pack_names(&c->arena, &want.flags), want.silent ? NULL : &c->text, &done);
+                          pack_keywords(&c->arena, &want.flags), want.silent ? NULL : &c->text, &done);
         if (st == ST_OK && !want.silent)
             st = tell_unchanged(s, &of, &done, &c->text);
         if (st != ST_OK)
@@ -132,81 +132,97 @@ on_store(struct session *s, struct command *c)
 
 /* --- COPY, MOVE --- */
 
-/* "[COPYUID 7 1:2,5 1:3]" (RFC 4315 3). Sources ascend, and so do their copies. */
+struct copying {
+    struct uidset from, to; /* what was done so far */
+    uint32_t uidvalidity;
+    bool untold; /* some was done whose numbers were lost with an answer */
+};
+
+/* One request's answer. Sources ascend, and so do their copies. */
 static enum status
-read_copied(const struct buf *reply, struct uidset *from, struct uidset *to, uint32_t *uidvalidity,
-            bool *more)
+on_copied(struct copying *done, const struct buf *reply, uint32_t *next)
 {
     struct copied_row row;
     struct slice rows;
-    enum status st = take_rows(reply, &rows, more);
+    bool more;
+    enum status st = take_rows(reply, &rows, &more);
 
+    done->untold |= st == ST_OK && rows.n == 0;
     while (st == ST_OK && copied_row_take(&rows, &row)) {
-        *uidvalidity = row.uidvalidity;
-        st = uidset_append(from, row.from, row.from);
+        done->uidvalidity = row.uidvalidity;
+        st = uidset_append(&done->from, row.from, row.from);
         if (st == ST_OK)
-            st = uidset_append(to, row.uid, row.uid);
+            st = uidset_append(&done->to, row.uid, row.uid);
+        if (more)
+            *next = row.from + 1;
     }
     return st;
 }
 
-static void
-put_copyuid(struct buf *out, uint32_t uidvalidity, const struct uidset *from, const struct uidset *to)
+static enum status
+copy_all(struct session *s, const struct uidset *of, uint64_t to, bool move, struct copying *done)
 {
-    if (from->n == 0)
+    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
+    uint32_t next = of->runs[0].first;
+    enum status st = ST_OK;
+
+    while (st == ST_OK && next != 0) {
+        AUTO_BUF uids = BUF_INIT(RUNS_MOST * 8), m = BUF_INIT(IPC_INLINE);
+        uint8_t request[16]; /* by it, asked again, it is done once */
+
+        if (uidset_pack(of, next, UINT32_MAX, RUNS_MOST, &uids, &next) == 0)
+            break;
+        if (getrandom(request, sizeof request, 0) != sizeof request)
+            return ST_UNAVAILABLE;
+        copy_put(&m, &(struct copy){0, s->box.id, buf_slice(&uids), to, move,
+                                    slice_from(request, sizeof request)});
+        st = session_ask(s, MSG_COPY, &m, &reply, true);
+        if (st == ST_OK)
+            st = on_copied(done, &reply, &next);
+    }
+    return st;
+}
+
+/* "[COPYUID 7 1:2,5 1:3] " (RFC 4315 3) */
+static void
+put_copyuid(struct buf *out, const struct copying *done)
+{
+    if (done->from.n == 0 || done->untold)
         return;
-    buf_printf(out, "[COPYUID %u ", uidvalidity);
-    uidset_put(from, out);
+    buf_printf(out, "[COPYUID %u ", done->uidvalidity);
+    uidset_put(&done->from, out);
     buf_putc(out, ' ');
-    uidset_put(to, out);
+    uidset_put(&done->to, out);
     buf_puts(out, "] ");
 }
 
 static void
 copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to, bool missing)
 {
-    AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64), uids = BUF_INIT(RUNS_MOST * 8), m = BUF_INIT(IPC_INLINE);
-    struct uidset from = {0}, copies = {0};
-    bool move = c->in.verb == IMAP_MOVE, more = false;
-    uint32_t next, uidvalidity = 0;
-    uint8_t request[16];
-    enum status st;
+    struct copying done = {0};
+    bool move = c->in.verb == IMAP_MOVE;
+    enum status st = copy_all(s, of, to, move, &done);
 
-    (void)uidset_pack(of, of->runs[0].first, UINT32_MAX, RUNS_MOST, &uids, &next);
-    if (next != 0) { /* COPY is done whole or not at all (RFC 3501 6.4.7) */
-        answer(c, "NO [LIMIT] Too many runs of messages in one command");
-        return;
+    s->hinted |= to == s->box.id || done.untold;
+    if (move && done.from.n > 0) { /* RFC 6851 4.3: before the expunges, untagged */
+        buf_puts(&c->text, "* OK ");
+        put_copyuid(&c->text, &done);
+        buf_puts(&c->text, "Moved\r\n");
+        session_put_text(s, &c->text, true);
+        tell_gone(s, &done.from);
     }
-    if (getrandom(request, sizeof request, 0) != sizeof request) { /* by it, asked again, it is done once */
-        answer_status(c, ST_UNAVAILABLE);
-        return;
-    }
-    copy_put(&m,
-             &(struct copy){0, s->box.id, buf_slice(&uids), to, move, slice_from(request, sizeof request)});
-    st = session_ask(s, MSG_COPY, &m, &reply, true);
-    if (st == ST_OK)
-        st = read_copied(&reply, &from, &copies, &uidvalidity, &more);
     if (st != ST_OK) {
         answer_status(c, st == ST_NOTFOUND ? ST_UNAVAILABLE : st);
+    } else if (missing && !c->in.uid) {
+        answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone; the others were done");
     } else {
-        s->hinted |= to == s->box.id;
         buf_puts(&c->answer, "OK ");
-        if (!more && move) { /* RFC 6851 4.3: before the expunges, untagged */
-            buf_puts(&c->text, "* OK ");
-            put_copyuid(&c->text, uidvalidity, &from, &copies);
-            buf_puts(&c->text, "Moved\r\n");
-        } else if (!more) {
-            put_copyuid(&c->answer, uidvalidity, &from, &copies);
-        }
-        session_put_text(s, &c->text, true);
-        if (move)
-            tell_gone(s, more || from.n == 0 ? of : &from);
+        if (!move)
+            put_copyuid(&c->answer, &done);
         buf_printf(&c->answer, "%s completed", imap_verb_name(c->in.verb));
-        if (missing && !c->in.uid)
-            answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone; the others were done");
     }
-    uidset_done(&from);
-    uidset_done(&copies);
+    uidset_done(&done.from);
+    uidset_done(&done.to);
 }
 
 /* COPY and MOVE */
