@@ -33,7 +33,7 @@ static uint8_t *body, *aside; /* of the last DELIVER; of the side body */
 static size_t n_body, n_aside;
 static unsigned delivers, feeds, frames_aside, dones, drops;
 static uint8_t requests[64][16];
-static struct buf prefix, recipients, digest, sender;
+static struct buf prefix, recipients, all_recipients, digest, sender;
 static uint16_t coming;
 static uint64_t side_used, last_done;
 static int handed = -1;
@@ -121,6 +121,7 @@ on_deliver(struct ipc_request *r)
     memcpy(requests[delivers++], m.request.p, 16);
     keep(&prefix, m.prefix);
     keep(&recipients, m.recipients);
+    buf_put(&all_recipients, m.recipients);
     keep(&digest, m.digest);
     keep(&sender, m.sender);
     coming = m.coming;
@@ -467,6 +468,7 @@ run(void (*converse)(void), uint64_t credit, uint32_t chunks)
 
     deliver_how = feed_how = ANSWER;
     delivers = feeds = dones = drops = 0;
+    buf_clear(&all_recipients);
     arena_size = (size_t)chunks * SHM_CHUNK;
     writer = memfd_sized("bodies", arena_size);
     CHECK(0, writer >= 0 && (reader = memfd_readonly(writer)) >= 0 && seqpacket_pair(ends));
@@ -682,6 +684,43 @@ arena_full(void)
     stop();
 }
 
+/* More recipients than a datagram holds: each exactly once, in several deliveries of as many requests. */
+static void
+many(void)
+{
+    struct stream *c = greeted(5);
+    AUTO_BUF text = BUF_INIT(1u << 20);
+    uint8_t seen[1000] = {0};
+
+    buf_puts(&text, M);
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&text, "RCPT TO:<usr%03d-with-a-very-long-name-for-a-mailbox@dominio.com.uy>\r\n", i);
+    buf_puts(&text, R "DATA\r\n");
+    buf_putc(&text, 0);
+    all_recipients = BUF_INIT(1u << 20);
+    say(c, (const char *)text.p);
+    HEAR(c, "250 2.1.0");
+    for (int i = 0; i < 1000; i++)
+        HEAR(c, "250 2.1.5");
+    HEAR(c, "452 4.5.3", "354");
+    say(c, T ".\r\n");
+    HEAR(c, "250 2.0.0");
+    CHECK(0, delivers >= 2 && memcmp(requests[0], requests[1], 16) != 0);
+    for (struct slice in = buf_slice(&all_recipients); in.n > 0;) {
+        struct deliver_rcpt rcpt = {0};
+        uint64_t n = 0;
+
+        CHECK(1, deliver_rcpt_take(&in, &rcpt));
+        rcpt.original = slice_skip(rcpt.original, 3);
+        CHECK(2, take_number(&rcpt.original, 999, &n) && seen[n]++ == 0);
+    }
+    for (int i = 0; i < 1000; i++)
+        CHECK_INT(i, seen[i], 1);
+    buf_done(&all_recipients);
+    hang_up(c);
+    stop();
+}
+
 static void
 starttls(void)
 {
@@ -824,6 +863,11 @@ TEST(tls)
     run(starttls, PLENTY, 16);
 }
 
+TEST(many_recipients)
+{
+    run(many, PLENTY, 16);
+}
+
 TEST(stops)
 {
     run(stopping, PLENTY, 16);
@@ -838,7 +882,8 @@ int
 main(int argc, char **argv)
 {
     static const struct CMUnitTest relay[] = {TEST_EXPAND_(
-        TEST_EACH_(small_mail, large_mail, store_restarts, mda_restarts, credit, arena, tls, stops))};
+        TEST_EACH_(small_mail, large_mail, store_restarts, mda_restarts, credit, arena, many_recipients, tls,
+                   stops))};
     static const struct CMUnitTest submit[] = {TEST_EXPAND_(TEST_EACH_(authenticated))};
     int failed;
 

@@ -182,20 +182,6 @@ feed(struct body *b, bool last)
     }
 }
 
-enum status
-body_finish(struct body *b)
-{
-    struct msg_bytes m;
-    enum status st = feed(b, true);
-
-    if (st != ST_OK)
-        return st;
-    if (!msg_bytes_get(buf_slice(&b->reply), &m))
-        return ST_UNAVAILABLE;
-    b->digest = m.bytes;
-    return ST_OK;
-}
-
 /* --- to a side body --- */
 
 static struct channel *
@@ -375,6 +361,32 @@ into_limbo(struct body *b)
         limbo.chunks[limbo.n++] = b->chunks[--b->owned];
 }
 
+enum status
+body_finish(struct body *b)
+{
+    struct msg_bytes m;
+    enum status st = feed(b, true);
+
+    if (st != ST_OK)
+        return st;
+    if (!msg_bytes_get(buf_slice(&b->reply), &m))
+        return ST_UNAVAILABLE;
+    b->digest = m.bytes;
+    return b->side_open ? send_aside(b, true) : ST_OK;
+}
+
+bool
+body_is_aside(const struct body *b)
+{
+    return b->side_open;
+}
+
+void
+body_forget_digest(struct body *b)
+{
+    b->digest = (struct slice){0};
+}
+
 static enum status
 ask(struct body *b, uint64_t charge)
 {
@@ -402,10 +414,7 @@ enum status
 body_deliver(struct body *b, struct deliver *m)
 {
     uint8_t list[INLINE_CHUNKS * 4];
-    enum status st = b->side_open && !b->side_done ? send_aside(b, true) : ST_OK;
 
-    if (st != ST_OK)
-        return st;
     if (b->coming) {
         b->coming = false;
         coming--;

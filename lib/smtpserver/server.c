@@ -14,6 +14,8 @@
 #define AUTH_WAIT   SECONDS(90) /* authd delays failures, and its hashing has a queue */
 #define STOP_WAIT   SECONDS(7)  /* estafetad kills after ten seconds */
 #define CONNS_IDLE  256u        /* kept for the next connections */
+#define RCPT_FIXED  96u         /* of a recipient in a deliver, his detail included */
+#define RCPT_MAX    (IPC_INLINE - 8u * 1024u)
 #define TLS_BUCKETS 256u
 
 /* Settings in use; a session keeps those with which it began. */
@@ -30,7 +32,8 @@ struct conn {
     struct offer *offer;
     struct body *body;
     uint64_t id;
-    bool handed; /* to edged, for TLS */
+    size_t rcpt_bytes; /* of the transaction's recipients in a deliver */
+    bool handed;       /* to edged, for TLS */
     char mechanism[32];
     uint8_t tls_version[16], cipher[64];
 };
@@ -307,10 +310,22 @@ check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
     return ST_MEMORY;
 }
 
+/* A large body is delivered at once to all. */
+static bool
+too_many(struct smtp_session *s, const struct smtp_recipient *r)
+{
+    struct conn *c = s->owner;
+
+    if (s->tx.recipients == 0)
+        c->rcpt_bytes = 0;
+    c->rcpt_bytes += RCPT_FIXED + r->mailbox.n + r->rcpt.orcpt.n;
+    return s->tx.mail.size > STORE_BODY_INLINE && c->rcpt_bytes > RCPT_MAX;
+}
+
 static enum status
 on_rcpt(struct smtp_session *s, struct smtp_recipient *r)
 {
-    enum status st = check_rcpt(s, r);
+    enum status st = too_many(s, r) ? ST_LIMIT : check_rcpt(s, r);
 
     if (st != ST_OK)
         maillog_reject(s, r, st);
@@ -369,21 +384,43 @@ put_recipient(struct buf *to, const struct smtp_recipient *r)
                                                 .orcpt = buf_slice(&orcpt)});
 }
 
-/* As many recipients from *r on as fit into one datagram, at least one. */
-static void
-take_recipients(struct buf *to, size_t room, const struct smtp_recipient **r)
+/* As many recipients from *r on as fit, at least one. Good until the next call, of any session. */
+static struct slice
+take_recipients(size_t room, const struct smtp_recipient **r)
 {
-    buf_clear(to);
-    do {
-        size_t n = to->n;
+    static struct buf to = BUF_INIT(2 * IPC_INLINE);
 
-        put_recipient(to, *r);
-        if (n > 0 && to->n > room) {
-            to->n = n;
-            return;
+    buf_clear(&to);
+    do {
+        size_t n = to.n;
+
+        put_recipient(&to, *r);
+        if (n > 0 && (to.n > room || !buf_ok(&to))) {
+            to.n = n;
+            break;
         }
         *r = (*r)->next;
-    } while (*r != NULL && buf_ok(to));
+    } while (*r != NULL);
+    return buf_slice(&to);
+}
+
+static struct slice
+sender_of(const struct smtp_session *s, struct buf *to)
+{
+    smtp_local_unquote(to, s->tx.mail.from.local);
+    if (s->tx.mail.from.domain.n > 0) {
+        buf_putc(to, '@');
+        buf_put(to, s->tx.mail.from.domain);
+    }
+    return buf_slice(to);
+}
+
+static size_t
+room_for_recipients(const struct body *b, const struct deliver *m)
+{
+    size_t fixed = body_overhead(b) + m->prefix.n + m->sender.n + m->envid.n;
+
+    return fixed < IPC_INLINE ? IPC_INLINE - fixed : 0;
 }
 
 /* One DELIVER, or several when the recipients are too many for a datagram: a failure after the first
@@ -391,37 +428,34 @@ take_recipients(struct buf *to, size_t room, const struct smtp_recipient **r)
 static enum status
 deliver_all(struct smtp_session *s, struct body *b, struct slice prefix)
 {
-    AUTO_BUF recipients = BUF_INIT(2 * IPC_INLINE);
     const struct smtp_recipient *r = s->tx.first;
-    uint8_t request[16];
+    uint8_t request[16], bytes[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 1];
+    struct buf sender = BUF_FIXED(bytes);
     struct deliver m = {
+        .request = slice_from(request, sizeof(request)),
         .received = (int64_t)s->tx.received,
+        .sender = sender_of(s, &sender),
         .prefix = prefix,
         .envid = s->tx.mail.envid,
         .ret = (uint8_t)s->tx.mail.ret,
     };
-    uint8_t sender[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 1];
-    struct buf from = BUF_FIXED(sender);
-    size_t fixed;
     enum status st = ST_OK;
 
-    smtp_local_unquote(&from, s->tx.mail.from.local);
-    if (s->tx.mail.from.domain.n > 0) {
-        buf_putc(&from, '@');
-        buf_put(&from, s->tx.mail.from.domain);
+    m.recipients = take_recipients(room_for_recipients(b, &m), &r);
+    if (r != NULL && body_is_aside(b)) {
+        body_forget_digest(b);
+        r = s->tx.first;
+        m.recipients = take_recipients(room_for_recipients(b, &m), &r);
+        if (r != NULL)
+            return ST_LIMIT;
     }
-    m.sender = buf_slice(&from);
-    fixed = body_overhead(b) + prefix.n + m.sender.n + m.envid.n;
-    while (st == ST_OK && r != NULL) {
-        take_recipients(&recipients, fixed < IPC_INLINE ? IPC_INLINE - fixed : 0, &r);
-        if (!buf_ok(&recipients))
-            return ST_MEMORY;
+    for (;;) {
         random_bytes(request, sizeof(request));
-        m.request = slice_from(request, sizeof(request));
-        m.recipients = buf_slice(&recipients);
         st = body_deliver(b, &m);
+        if (st != ST_OK || r == NULL)
+            return st;
+        m.recipients = take_recipients(room_for_recipients(b, &m), &r);
     }
-    return st;
 }
 
 static enum status

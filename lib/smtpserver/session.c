@@ -255,6 +255,8 @@ on_rcpt(struct smtp_session *s, struct slice args)
     if (st != ST_OK) {
         if (st == ST_NOTFOUND)
             reply_status(s, st);
+        else if (st == ST_LIMIT)
+            reply(s, 452, "4.5.3", "Too many recipients");
         else
             reply_temporary(s, st);
         return;

@@ -47,7 +47,7 @@ struct smtp_tx {
 
 struct smtp_backend {
     /* Is *r ours? Fills account and detail (copied to the arena). ST_NOTFOUND: no such user.
-     * ST_DENIED: not local. ST_QUOTA and all else: as smtp_reply_of(). */
+     * ST_DENIED: not local. ST_LIMIT: no more in this transaction. ST_QUOTA and all else: as smtp_reply_of(). */
     enum status (*rcpt)(struct smtp_session *s, struct smtp_recipient *r);
     /* A body begins: wait for credit. announced: MAIL's SIZE, or 0. */
     enum status (*body_begin)(struct smtp_session *s, uint64_t announced);
