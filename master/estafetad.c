@@ -39,8 +39,10 @@ static struct {
     struct timer patience;
     uint64_t started;
     int starter; /* pipe or terminal of whoever started us, until we are ready; -1 */
+    int lock;    /* held until the end; -1 */
     int status;
-} self = {.starter = -1, .signals = {.fd = -1}};
+    char failure[4200]; /* why it did not become ready */
+} self = {.starter = -1, .lock = -1, .signals = {.fd = -1}};
 
 /* --- words for whoever started us --- */
 
@@ -124,14 +126,11 @@ on_all_stopped(void)
 static void
 on_failed(enum role role, unsigned failures)
 {
-    char words[4200];
-
     if (self.ready || self.stopping || failures < TRIES)
         return;
-    (void)snprintf(words, sizeof(words), "%s does not start (%u tries); why is in %s", role_name(role),
-                   failures, self.log);
+    (void)snprintf(self.failure, sizeof(self.failure), "%s does not start (%u tries); why is in %s",
+                   role_name(role), failures, self.log);
     log_at(LOG_LEVEL_ERR, "%s does not start (%u tries); giving up", role_name(role), failures);
-    tell_starter(EX_SOFTWARE, words);
     self.status = EX_SOFTWARE;
     stop();
 }
@@ -280,7 +279,6 @@ open_log(struct err *err)
 static enum status
 prepare(struct err *err)
 {
-    int lock = -1; /* held until the process ends */
     enum status st = root_path(self.root, ROOT_CONF, self.conf, err);
 
     if (st == ST_OK)
@@ -292,8 +290,8 @@ prepare(struct err *err)
     if (st == ST_OK)
         st = root_make(self.root, self.settings.uid_base, err);
     if (st == ST_OK)
-        st = root_lock(self.root, &lock, err);
-    if (st == ST_OK && !root_lock_name(lock))
+        st = root_lock(self.root, &self.lock, err);
+    if (st == ST_OK && !root_lock_name(self.lock))
         st = err_sys(err, "cannot write " ROOT_LOCK);
     /* The programs inherit the current folder: what they open by a relative name they find even when their
      * user may not pass through the folders above the root. */
@@ -356,13 +354,12 @@ run(void)
     st = prepare(&err);
     if (st == ST_OK)
         st = start(&err);
-    if (st == ST_OK) {
+    if (st == ST_OK)
         st = loop_run(self.loop, &err);
-    }
     if (st != ST_OK) {
         if (self.loop != NULL) /* the log is open */
             log_at(LOG_LEVEL_ERR, "%s", err.text);
-        tell_starter(sysexit(st), err.text);
+        (void)snprintf(self.failure, sizeof(self.failure), "%s", err.text);
         self.status = sysexit(st);
     }
     admin_close();
@@ -376,7 +373,11 @@ run(void)
         loop_free(self.loop);
     buf_done(&self.texts[0]);
     buf_done(&self.texts[1]);
-    tell_starter(EX_SOFTWARE, "stopped before it was ready");
+    if (self.lock >= 0)
+        (void)close(self.lock);
+    /* Last of all: who is told of a failure finds nothing left of this start. */
+    tell_starter(self.status != 0 ? self.status : EX_SOFTWARE,
+                 self.failure[0] != '\0' ? self.failure : "stopped before it was ready");
     return self.status;
 }
 

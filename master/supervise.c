@@ -152,9 +152,12 @@ connect_all(struct program *p)
     const struct supervise_settings *set = &p->s->settings;
     enum status st = ST_OK;
 
-    for (size_t i = 0; i < set->n_links && st == ST_OK; i++)
+    for (size_t i = 0; i < set->n_links && st == ST_OK; i++) {
         if (set->links[i].role == p->row->role || set->links[i].consumer == p->row->role)
             st = connect_link(p->s, &set->links[i]);
+        if (st == ST_CLOSED && channel_open(p->control))
+            st = ST_OK; /* the other one has just ended: its next start connects both */
+    }
     return st;
 }
 
@@ -247,6 +250,8 @@ start_program(struct program *p, struct err *err)
         st = p->s->settings.listeners(p->control);
     if (st == ST_OK)
         st = ipc_send(p->control, MSG_GO, (struct slice){0}, -1);
+    if (st == ST_CLOSED)
+        return ST_OK; /* it has ended already, which its pidfd tells */
     if (st != ST_OK && err != NULL && err->text[0] == '\0')
         (void)err_set(err, st, "cannot start %s: %s", role_name(p->row->role), status_text(st));
     return st;
