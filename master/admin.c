@@ -162,16 +162,21 @@ admin_open(struct loop *loop, const struct admin_calls *calls, struct err *err)
 }
 
 void
-admin_close(void)
+admin_shut(void)
 {
     if (door.loop == NULL)
         return;
     loop_unwatch(door.loop, &door.watch);
     (void)close(door.watch.fd);
     (void)unlink(ROOT_SOCKET);
+    door.loop = NULL;
+}
+
+void
+admin_close(void)
+{
     for (size_t i = 0; i < ADMINS_MAX; i++) {
         channel_free(door.admins[i]);
         door.admins[i] = NULL;
     }
-    door.loop = NULL;
 }

@@ -18,4 +18,7 @@ struct admin_calls {
 
 /* The current folder is the root: a socket's name has at most 107 bytes, a root's may have more. */
 MUST_CHECK enum status admin_open(struct loop *loop, const struct admin_calls *calls, struct err *err);
+/* Nobody comes in any more. */
+void admin_shut(void);
+/* Those who are in hear by its end that all is over. */
 void admin_close(void);

@@ -362,20 +362,21 @@ run(void)
         (void)snprintf(self.failure, sizeof(self.failure), "%s", err.text);
         self.status = sysexit(st);
     }
-    admin_close();
+    admin_shut();
     supervisor_free(self.supervisor);
     listen_close(&self.listeners);
     if (self.signals.fd >= 0) {
         loop_unwatch(self.loop, &self.signals);
         (void)close(self.signals.fd);
     }
+    if (self.lock >= 0)
+        (void)close(self.lock);
+    /* Last of all: who waits for the end, or is told of a failure, finds lock and ports free. */
+    admin_close();
     if (self.loop != NULL)
         loop_free(self.loop);
     buf_done(&self.texts[0]);
     buf_done(&self.texts[1]);
-    if (self.lock >= 0)
-        (void)close(self.lock);
-    /* Last of all: who is told of a failure finds nothing left of this start. */
     tell_starter(self.status != 0 ? self.status : EX_SOFTWARE,
                  self.failure[0] != '\0' ? self.failure : "stopped before it was ready");
     return self.status;

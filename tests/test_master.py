@@ -41,12 +41,15 @@ class System:
     def with_authd(self):
         (self.programs / "authd").unlink()
         (self.programs / "authd").symlink_to(os.environ["AUTHD"])
-        got = self.init().start()
-        assert got.returncode == 0, got
-        return self
+        return self.up()
 
     def accounts(self):
         return [line.split()[0] for line in self.ctl("user", "list").stdout.splitlines()[1:]]
+
+    def up(self):
+        got = self.init().start()
+        assert got.returncode == 0, (got.stderr, self.log())
+        return self
 
     def log(self):
         return (self.root / "log/maillog").read_text()
@@ -104,7 +107,7 @@ def test_start_status_stop(system):
 
 
 def test_folders(system):
-    system.init().start()
+    system.up()
     owners = {name: (system.root / name).stat() for name in ("etc", "etc/tls", "log", "run", "auth", "backup", "store")}
     modes = {name: st.st_mode & 0o7777 for name, st in owners.items()}
     assert modes == {"etc": 0o755, "etc/tls": 0o755, "log": 0o750, "run": 0o755, "auth": 0o700, "backup": 0o700, "store": 0o700}
@@ -183,7 +186,7 @@ def test_port_in_use(system):
 
 
 def test_a_program_that_ends_is_started_again(system):
-    system.init().start()
+    system.up()
     before = system.pids()
     os.kill(before["edged"], signal.SIGKILL)
     os.kill(before["smtpd"], signal.SIGSEGV)
@@ -218,7 +221,7 @@ def test_a_program_that_is_not_there(system):
 
 
 def test_a_program_goes_and_comes_back_while_running(system):
-    system.init().start()
+    system.up()
     (system.programs / "pop3d").unlink()
     os.kill(system.pids()["pop3d"], signal.SIGKILL)
     system.wait_log("cannot run")
@@ -233,7 +236,7 @@ def test_a_program_goes_and_comes_back_while_running(system):
 
 
 def test_reload(system):
-    system.init().start()
+    system.up()
     system.conf("max_errors = 7\n")
     got = system.ctl("reload")
     assert (got.returncode, got.stdout) == (0, "")
@@ -251,7 +254,7 @@ def test_reload(system):
 
 def test_reload_that_a_program_refuses(system):
     (system.programs / "imapd.refuse").touch()
-    system.init().start()
+    system.up()
     got = system.ctl("reload")
     assert got.returncode == os.EX_CONFIG and "imapd: told to refuse" in got.stderr
 
@@ -276,7 +279,7 @@ def test_foreground_and_systemd(system):
 
 
 def test_programs_end_with_their_master(system):
-    system.init().start()
+    system.up()
     pids = system.pids()
     os.kill(system.pid(), signal.SIGKILL)
     for _ in range(200):
@@ -290,7 +293,7 @@ def test_programs_end_with_their_master(system):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_the_door_is_shut_to_others(system):
-    system.init().start()
+    system.up()
     got = system.ctl("status", user=65534, group=65534, extra_groups=[])
     assert got.returncode == os.EX_NOPERM
     os.chmod(system.root / "run/admin.sock", 0o666) # the credentials are what counts
