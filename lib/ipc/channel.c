@@ -56,6 +56,7 @@ struct channel {
     bool dead;              /* broken; `bury` is queued or has run */
     struct deferred flush, bury;
     struct buf out;         /* the datagram being gathered */
+    bool secret;            /* there are passwords in it */
     struct parcel *parcels, **parcels_end;
     struct big *bigs, **bigs_end;
     size_t backlog;         /* bytes in parcels and bigs */
@@ -65,6 +66,31 @@ struct channel {
     uint8_t *lent;          /* per chunk of out_arena: 1 while the peer has it */
     struct buf freed;       /* chunk numbers to give back with the next flush */
 };
+
+/* Passwords do not stay behind where a later intruder would find them: logind and submitd live long. */
+static bool
+is_secret(uint16_t type)
+{
+    return type == MSG_SASL_START || type == MSG_SASL_STEP || type == MSG_SECRET_SET;
+}
+
+static void
+clear_out(struct channel *ch)
+{
+    if (ch->secret)
+        explicit_bzero(ch->out.p, ch->out.n);
+    ch->secret = false;
+    buf_clear(&ch->out);
+}
+
+static void
+parcel_free(struct parcel *parcel)
+{
+    if (parcel->fd >= 0)
+        (void)close(parcel->fd);
+    explicit_bzero(parcel->bytes, parcel->n);
+    free(parcel);
+}
 
 static struct {
     struct channel *channel;
@@ -174,9 +200,7 @@ channel_free(struct channel *ch)
     while (ch->parcels != NULL) {
         struct parcel *next = ch->parcels->next;
 
-        if (ch->parcels->fd >= 0)
-            (void)close(ch->parcels->fd);
-        free(ch->parcels);
+        parcel_free(ch->parcels);
         ch->parcels = next;
     }
     while (ch->bigs != NULL) {
@@ -185,6 +209,7 @@ channel_free(struct channel *ch)
         free(ch->bigs);
         ch->bigs = next;
     }
+    clear_out(ch);
     buf_done(&ch->out);
     buf_done(&ch->freed);
     shm_unmap(&ch->in);
@@ -293,9 +318,7 @@ send_parcels(struct channel *ch)
         ch->parcels = parcel->next;
         if (ch->parcels == NULL)
             ch->parcels_end = &ch->parcels;
-        if (parcel->fd >= 0)
-            (void)close(parcel->fd);
-        free(parcel);
+        parcel_free(parcel);
     }
     if (ch->watch.events & EPOLLOUT)
         watch_for(ch, EPOLLIN);
@@ -323,7 +346,7 @@ flush_out(struct channel *ch)
         }
         watch_for(ch, EPOLLIN | EPOLLOUT);
     }
-    buf_clear(&ch->out);
+    clear_out(ch);
     return true;
 }
 
@@ -355,6 +378,7 @@ send_frame(struct channel *ch, struct frame *f, int fd)
         f->flags |= FLAG_FD;
     put_header(&ch->out, f);
     buf_put(&ch->out, f->payload);
+    ch->secret = ch->secret || is_secret(f->type);
     if (!buf_ok(&ch->out)) {
         breach(ch, "no memory for its output");
         return ST_CLOSED;
@@ -363,7 +387,7 @@ send_frame(struct channel *ch, struct frame *f, int fd)
     if (fd >= 0) {
         enum status st = queue_parcel(ch, buf_slice(&ch->out), fd);
 
-        buf_clear(&ch->out);
+        clear_out(ch);
         if (st != ST_OK)
             return st;
         (void)send_parcels(ch);
