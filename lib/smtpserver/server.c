@@ -285,14 +285,9 @@ check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
 {
     uint8_t bytes[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 32], answer[2048];
     struct buf m = BUF_FIXED(bytes), reply = BUF_FIXED(answer);
-    struct slice domain = r->mailbox;
     struct rcpt_found found;
     enum status st;
 
-    while (slice_find(domain, '@') < domain.n) /* a quoted local part may hold others */
-        domain = slice_skip(domain, slice_find(domain, '@') + 1);
-    if (!slice_eq_nocase(domain, slice_of(s->policy->domain)))
-        return ST_DENIED;
     rcpt_check_put(&m, &(struct rcpt_check){r->mailbox, s->tx.mail.has_size ? s->tx.mail.size : 0});
     if (!buf_ok(&m))
         return ST_MEMORY;
