@@ -47,7 +47,7 @@ static struct {
     uint8_t runs[256];
     size_t runs_n;
     uint32_t expunges;
-    bool empty; /* INBOX is */
+    bool empty, gone; /* INBOX is */
 } seen = {.handle = 4711};
 
 static enum status
@@ -113,7 +113,7 @@ on_renew(struct ipc_request *r)
 static bool
 stale(struct ipc_request *r, uint64_t handle, uint64_t mailbox)
 {
-    if (handle == seen.handle && mailbox == INBOX)
+    if (handle == seen.handle && mailbox == INBOX && !seen.gone)
         return false;
     ipc_answer(r->from, ST_STALE, (struct slice){0});
     return true;
@@ -233,18 +233,18 @@ on_close(struct ipc_request *r)
 }
 
 static const struct ipc_route routes[] = {
-    {MSG_READY,         ROLE_BIT(POP3), on_ready, false},
-    {MSG_CONN_DONE,         ROLE_BIT(POP3), on_done, false},
-    {MSG_CONN_TAKEN,     ROLE_BIT(POP3), on_taken,     false},
-    {MSG_TICKET_REDEEM,                 ROLE_BIT(POP3), on_redeem, false},
-    {MSG_HANDLE_RENEW,ROLE_BIT(POP3), on_renew, false},
-    {MSG_MAILBOXES,            ROLE_BIT(POP3), on_mailboxes, false},
-    {MSG_MAILBOX_STATUS, ROLE_BIT(POP3), on_status, false},
-    {MSG_MESSAGES,        ROLE_BIT(POP3), on_messages, false},
-    {MSG_BODY_READ,                 ROLE_BIT(POP3), on_body, false},
-    {MSG_EXPUNGE,         ROLE_BIT(POP3), on_expunge, false},
-    {MSG_HANDLE_CLOSE,            ROLE_BIT(POP3), on_close, false},
-    {0    },
+    {MSG_READY,        ROLE_BIT(POP3), on_ready, false},
+    {MSG_CONN_DONE,        ROLE_BIT(POP3), on_done, false},
+    {MSG_CONN_TAKEN,                ROLE_BIT(POP3), on_taken, false},
+    {MSG_TICKET_REDEEM,ROLE_BIT(POP3), on_redeem, false},
+    {MSG_HANDLE_RENEW,           ROLE_BIT(POP3), on_renew, false},
+    {MSG_MAILBOXES,   ROLE_BIT(POP3), on_mailboxes, false},
+    {MSG_MAILBOX_STATUS,        ROLE_BIT(POP3), on_status, false},
+    {MSG_MESSAGES,                ROLE_BIT(POP3), on_messages, false},
+    {MSG_BODY_READ,        ROLE_BIT(POP3), on_body, false},
+    {MSG_EXPUNGE,           ROLE_BIT(POP3), on_expunge, false},
+    {MSG_HANDLE_CLOSE, ROLE_BIT(POP3), on_close, false},
+    {0       },
 };
 
 /* --- the stage --- */
@@ -482,11 +482,17 @@ restarts(void)
     wants_end(&c, 7);
     CHECK(1, seen.renewed == 1 && seen.expunges == 3);
 
+    CHECK_INT(5, adopt(11, "good", "", &c), ST_OK); /* INBOX is deleted under it */
+    seen.gone = true;
+    TALK(&c, 4, "< +OK *", "> RETR 1", "< -ERR [SYS/TEMP] *");
+    wants_end(&c, 11);
+    seen.gone = false;
+
     seen.done = 0;
     CHECK_INT(2, adopt(8, "bad", "", &d), ST_STALE);
     CHECK_INT(3, stream_more(&d, soon()),
               ST_CLOSED); /* pop3d has it no more, and it was logind's all the time */
-    CHECK(4, seen.done == 0 && seen.taken == 7);
+    CHECK(4, seen.done == 0 && seen.taken == 11);
     stream_close(&d);
 }
 

@@ -155,8 +155,14 @@ retrieve(struct pop3_session *s, const struct drop_message *m, struct pop3_stuff
         st = n > 0 ? s->ops->read(s->arg, m->uid, offset, n, &reply, &bytes) : ST_OK;
         if (st == ST_OK && bytes.n != n) /* less than its row said */
             st = ST_CORRUPT;
+        if (st != ST_OK && offset > 0)
+            return POP3_END;
+        if (st == ST_STALE) { /* the mailbox is gone, or nobody knows any more whose session this is */
+            (void)refuse_status(s, st);
+            return POP3_END;
+        }
         if (st != ST_OK)
-            return offset == 0 ? refuse_status(s, st) : POP3_END;
+            return refuse_status(s, st);
         if (offset == 0) {
             if (stuff.top)
                 buf_puts(&out, "+OK Top follows\r\n");
