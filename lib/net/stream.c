@@ -259,7 +259,7 @@ stream_close(struct stream *s)
         if (s->out.n > 0 && !s->broken && !s->blocked)
             (void)send_now(s, (struct slice){NULL, 0}, &sent);
         loop_unwatch(s->loop, &s->watch);
-        if (!s->eof && !s->broken)
+        if (!s->eof && !s->broken && (s->readable || s->end > s->start))
             drain(s->fd);
         (void)close(s->fd);
         s->fd = -1;

@@ -8,6 +8,7 @@
 #include "smtpserver/body.h"
 #include "smtpserver/maillog.h"
 #include "smtpserver/random.h"
+#include "smtpserver/seen.h"
 #include "sys/log.h"
 
 #define RCPT_WAIT   SECONDS(10)
@@ -281,6 +282,17 @@ on_ended(struct smtp_session *s)
 /* --- recipients and bodies --- */
 
 static enum status
+take_found(struct smtp_session *s, struct smtp_recipient *r, const struct rcpt_found *found)
+{
+    r->account = found->account;
+    r->detail = arena_copy(&s->arena, found->detail);
+    if (!arena_failed(&s->arena))
+        return ST_OK;
+    s->arena.failed = false;
+    return ST_MEMORY;
+}
+
+static enum status
 check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
 {
     uint8_t bytes[SMTP_LOCAL_MAX + SMTP_DOMAIN_MAX + 32], answer[2048];
@@ -288,6 +300,8 @@ check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
     struct rcpt_found found;
     enum status st;
 
+    if (seen_find(r->mailbox, s->tx.mail.size, &found))
+        return take_found(s, r, &found);
     rcpt_check_put(&m, &(struct rcpt_check){r->mailbox, s->tx.mail.has_size ? s->tx.mail.size : 0});
     if (!buf_ok(&m))
         return ST_MEMORY;
@@ -297,12 +311,8 @@ check_rcpt(struct smtp_session *s, struct smtp_recipient *r)
         return st;
     if (!rcpt_found_get(buf_slice(&reply), &found))
         return ST_UNAVAILABLE;
-    r->account = found.account;
-    r->detail = arena_copy(&s->arena, found.detail);
-    if (!arena_failed(&s->arena))
-        return ST_OK;
-    s->arena.failed = false;
-    return ST_MEMORY;
+    seen_keep(r->mailbox, s->tx.mail.size, &found);
+    return take_found(s, r, &found);
 }
 
 /* A large body is delivered at once to all. */
@@ -459,9 +469,9 @@ on_deliver(struct smtp_session *s, struct slice prefix)
     struct conn *c = s->owner;
     enum status st = body_finish(c->body);
 
-    maillog_from(s, self.kind->daemon, body_head(c->body));
     if (st == ST_OK)
         st = deliver_all(s, c->body, prefix);
+    maillog_from(s, self.kind->daemon, body_head(c->body)); /* with the other lines: one system call */
     maillog_to(s, st, clock_real());
     body_close(c->body);
     c->body = NULL;
@@ -580,6 +590,8 @@ on_peer_gone(enum role role, uint32_t instance)
 {
     (void)instance;
     body_peer_gone(role);
+    if (role == ROLE_STORE)
+        seen_forget();
     for (size_t i = 0; role == ROLE_EDGE && i < TLS_BUCKETS; i++)
         while (self.at_edge[i] != NULL)
             free(take_at_edge(self.at_edge[i]->id));
@@ -631,6 +643,7 @@ on_start(struct err *err)
     if (program_arena() == NULL)
         return err_set(err, ST_STATE, "there is no arena for bodies");
     credit_init(program_loop(), program_arena());
+    seen_init(program_loop());
     return load(program_settings(), err);
 }
 

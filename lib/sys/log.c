@@ -1,6 +1,7 @@
 #include "sys/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@ static char program_name[32] = "estafeta";
 static char host_name[65] = "localhost";
 static int log_fd = STDERR_FILENO;
 static atomic_int log_most = LOG_LEVEL_NOTICE;
+static atomic_int process; /* our number, for asking it costs a system call a line; 0: ask */
 
 /* What this thread has gathered, and its time of day in words, which changes once a second. */
 static _Thread_local struct {
@@ -19,9 +21,31 @@ static _Thread_local struct {
     char time[32];
 } gathered;
 
+static void
+forget_process(void)
+{
+    atomic_store(&process, 0);
+}
+
+static int
+process_number(void)
+{
+    int pid = atomic_load_explicit(&process, memory_order_relaxed);
+
+    if (pid != 0)
+        return pid;
+    pid = (int)getpid();
+    atomic_store(&process, pid);
+    return pid;
+}
+
 void
 log_start(const char *program, int fd, enum log_level most)
 {
+    static bool watching;
+
+    if (!watching) /* a child has a number of its own */
+        watching = pthread_atfork(NULL, NULL, forget_process) == 0;
     tzset();
     (void)snprintf(program_name, sizeof program_name, "%s", program);
     if (gethostname(host_name, sizeof host_name - 1) != 0)
@@ -94,7 +118,7 @@ emit(enum log_level level, time_t now, const char *fmt, va_list args)
     size_t n;
     int got;
 
-    got = snprintf(line, sizeof line, "%s %s %s[%d]: ", time_words(now), host_name, program_name, (int)getpid());
+    got = snprintf(line, sizeof line, "%s %s %s[%d]: ", time_words(now), host_name, program_name, process_number());
     n = got > 0 ? (size_t)got : 0;
     got = vsnprintf(line + n, sizeof line - n, fmt, args);
     n += got > 0 ? (size_t)got : 0;
