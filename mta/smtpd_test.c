@@ -92,7 +92,9 @@ on_rcpt_check(struct ipc_request *r)
 
     CHECK(0, rcpt_check_get(r->payload, &m));
     at = m.mailbox;
-    if (take_literal_nocase(&at, SLICE("usr")) || take_literal_nocase(&at, SLICE("postmaster")))
+    if (!slice_has_suffix_nocase(at, SLICE("@dominio.com.uy")))
+        st = ST_DENIED;
+    else if (take_literal_nocase(&at, SLICE("usr")) || take_literal_nocase(&at, SLICE("postmaster")))
         st = ST_OK;
     else if (take_literal(&at, SLICE("full")))
         st = ST_QUOTA;
