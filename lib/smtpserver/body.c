@@ -214,7 +214,8 @@ begin_side(struct body *b)
     return ST_OK;
 }
 
-/* Sends n bytes at `from`, at most a window. */
+/* Sends n bytes at `from`, at most a window. They cost no credit: when stored answers they are on disk, and it
+ * grants none for them. What is booked is for the window, and comes back at the end. */
 static enum status
 side_data(struct body *b, uint64_t from, size_t n, bool last)
 {
@@ -229,7 +230,6 @@ side_data(struct body *b, uint64_t from, size_t n, bool last)
                                           .chunks = pack(b, from, n, list, sizeof(list)),
                                           .n = (uint32_t)n,
                                           .last = last});
-    credit_spend(&b->booking, n);
     st = ipc_call(ch, (enum msg)MSG_SIDE_DATA, buf_slice(&m), -1, within(SIDE_WAIT), NULL);
     return st == ST_CLOSED || st == ST_TIMEOUT ? ST_UNAVAILABLE : st;
 }
