@@ -93,10 +93,12 @@ run(struct slice in, size_t piece, bool parse)
         struct imap_command cmd;
         const char *why = NULL;
 
-        assert(r.text.n <= limits.command && (st != ST_MORE || some.n == 0));
+        assert(r.text.n <= limits.command && (st != ST_MORE || some.n == 0 || r.go_ahead));
         in = slice_skip(in, before - some.n);
-        if (st == ST_MORE)
+        if (st == ST_MORE) {
+            seen += r.go_ahead;
             continue;
+        }
         seen = seen * 31 + (st == ST_OK ? slice_hash(imap_reader_text(&r)) : (uint64_t)st);
         if (st != ST_OK) {
             assert(r.why != NULL && imap_reader_tag(&r).n > 0);

@@ -129,7 +129,8 @@ imap_reader_feed(struct imap_reader *r, struct slice *in)
 {
     enum status st = ST_MORE;
 
-    while (in->n > 0 && st == ST_MORE) {
+    r->go_ahead = false;
+    while (in->n > 0 && st == ST_MORE && !r->go_ahead) {
         if (r->left > 0) {
             struct slice piece = slice_sub(*in, 0, r->left < in->n ? (size_t)r->left : in->n);
 

@@ -24,7 +24,7 @@ struct imap_reader {
     size_t line;       /* where its last line begins in text */
     uint64_t left;     /* of the literal being read */
     unsigned literals; /* seen in this command */
-    bool go_ahead;     /* after ST_MORE: send "+ " and clear this */
+    bool go_ahead;     /* after ST_MORE: send "+ " */
     bool fatal;        /* after a failure: what follows cannot be told apart from commands; reply and close */
     bool body;         /* after ST_OK: the message of an APPEND comes next */
     bool body_sync;    /*   when the client waits for "+ " */
@@ -36,7 +36,7 @@ struct imap_reader {
 void imap_reader_init(struct imap_reader *r, struct imap_limits limits);
 void imap_reader_done(struct imap_reader *r);
 /* Eats from *in, never past the command's end.
- * ST_MORE: all eaten, feed more. ST_OK: imap_reader_text() is a command.
+ * ST_MORE: all eaten, feed more; or go_ahead: send "+ ", feed the rest (of a client that did not wait for it). ST_OK: imap_reader_text() is a command.
  * ST_SYNTAX, ST_LIMIT: `why` tells; unless `fatal` the next command may follow after imap_reader_next(). */
 MUST_CHECK enum status imap_reader_feed(struct imap_reader *r, struct slice *in);
 /* The command without its last CR LF; of an APPEND, what is before the message's "{". Good until the next call. */

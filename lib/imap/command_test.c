@@ -63,6 +63,25 @@ TEST(reader)
     }
 }
 
+/* RFC 3501 7.5: each "{n}" is answered, also when its bytes are there already. */
+TEST(reader_go_ahead)
+{
+    struct imap_reader r;
+    struct slice in = SLICE("a LOGIN {1}\r\nu {2+}\r\n{} {0}\r\n\r\nb NOOP\r\n");
+    int go_aheads = 0;
+    enum status st;
+
+    imap_reader_init(&r, limits);
+    do {
+        st = imap_reader_feed(&r, &in);
+        go_aheads += st == ST_MORE && r.go_ahead;
+    } while (st == ST_MORE && in.n > 0);
+    CHECK_INT(0, st, ST_OK);
+    CHECK_INT(1, go_aheads, 2);
+    CHECK_SLICE(2, in, "b NOOP\r\n");
+    imap_reader_done(&r);
+}
+
 TEST(reader_line_limit)
 {
     struct imap_reader r;
@@ -167,4 +186,4 @@ TEST(parse)
     }
 }
 
-TEST_MAIN(reader, reader_line_limit, reader_after_body, reader_tag, parse)
+TEST_MAIN(reader, reader_go_ahead, reader_line_limit, reader_after_body, reader_tag, parse)

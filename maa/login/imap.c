@@ -229,23 +229,17 @@ run(struct login *s, struct slice text)
     return login_error(s);
 }
 
-/* Line by line, so that each literal gets its "+ " even from a client that did not wait for it. */
+/* Each literal gets its "+ ", even from a client that did not wait for it. */
 static enum status
 collect(struct login *s, struct imap_reader *r)
 {
-    enum status st = ST_MORE;
+    enum status st;
 
-    while (st == ST_MORE && s->rest.n > 0) {
-        size_t lf = slice_find(s->rest, '\n');
-        struct slice piece = slice_sub(s->rest, 0, lf < s->rest.n ? lf + 1 : lf);
-        size_t n = piece.n;
-
-        st = imap_reader_feed(r, &piece);
-        s->rest = slice_skip(s->rest, n - piece.n);
+    do {
+        st = imap_reader_feed(r, &s->rest);
         if (st == ST_MORE && r->go_ahead)
             buf_puts(s->out, "+ OK\r\n");
-        r->go_ahead = false;
-    }
+    } while (st == ST_MORE && s->rest.n > 0);
     return st;
 }
 
