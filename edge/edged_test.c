@@ -1,6 +1,7 @@
 /*
  * edged and keyd as they are started: this test plays estafetad, authd, the services and the clients.
- * argv: edged, keyd.
+ * argv: edged, keyd; with a third, a number of seconds, it serves IMAPS that long for measurements, each
+ * session ending at once.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,6 +32,9 @@ static pid_t edged, keyd;
 static struct channel *edged_control, *keyd_control, *auth, *smtp, *submit, *login, *imap;
 static uint16_t ports[SERVICE_COUNT];
 static bool breach_seen; /* a channel to edged ended */
+static unsigned serve_seconds;
+static bool hold;
+static uint64_t served;
 
 /* --- what came from edged --- */
 
@@ -94,6 +98,12 @@ on_conn(struct ipc_request *r)
 
     if (!msg_conn_get(r->payload, &m) || m.peer.n != 18 || m.local.n != 18 || m.binding.n > 32)
         return ST_SYNTAX;
+    if (serve_seconds > 0) {
+        served += r->from.type == MSG_CONN;
+        if (hold)
+            r->fd = -1; /* never closed: idle sessions, for their memory */
+        return ST_OK;
+    }
     g = (struct given){.conn = m.conn, .to = r->channel, .service = m.service, .tls = m.tls, .fd = -1};
     (void)slice_to_cstr(m.tls_version, g.version, sizeof g.version);
     (void)slice_to_cstr(m.sni, g.sni, sizeof g.sni);
@@ -116,6 +126,8 @@ on_id(struct ipc_request *r)
 
     if (!msg_conn_id_get(r->payload, &m))
         return ST_SYNTAX;
+    if (serve_seconds > 0)
+        return ST_OK;
     deliver(r->from.type == MSG_CONN_GONE ? &gone : &overs,
             &(struct given){.conn = m.conn, .to = r->channel, .fd = -1});
     return ST_OK;
@@ -1263,6 +1275,16 @@ SCENE(keyd_dies)
 SCENE(service_dies)
 SCENE(stopping)
 
+static void
+serve(void)
+{
+    (void)printf("imaps on 127.0.0.1 port %u for %u s; edged %d, keyd %d\n", ports[SERVICE_IMAPS],
+                 serve_seconds, (int)edged, (int)keyd);
+    (void)fflush(stdout);
+    fiber_sleep_until(loop_now(loop) + SECONDS(serve_seconds));
+    (void)printf("%llu sessions\n", (unsigned long long)served);
+}
+
 static int
 make_dir(const char *name)
 {
@@ -1333,6 +1355,13 @@ main(int argc, char **argv)
     edged_path = argc > 1 ? argv[1] : "./edged";
     keyd_path = argc > 2 ? argv[2] : "./keyd";
     make_root();
+    if (argc > 3) {
+        serve_seconds = (unsigned)strtoul(argv[3], NULL, 10);
+        hold = argc > 4;
+        run(serve);
+        remove_root();
+        return 0;
+    }
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove_root();
     return failed;

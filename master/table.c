@@ -11,7 +11,8 @@ const struct program_row programs[] = {
     {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1},
     {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2},
     {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2},
-    {ROLE_EDGE,   "edge",   "",                         0,  40000, 1024, 8,  0},
+    /* After the services, whose last words it carries; new clients are told meanwhile that there is no service. */
+    {ROLE_EDGE,   "edge",   "",                         0,  41000, 1024, 8,  3},
 };
 const size_t n_programs = COUNT(programs);
 

@@ -362,6 +362,25 @@ put_header(struct buf *b, const struct frame *f)
     buf_put_le64(b, f->serial);
 }
 
+/* At once, for a descriptor belongs to one datagram; only one that has to wait is copied. */
+static enum status
+send_with_fd(struct channel *ch, int fd)
+{
+    int sent = ch->parcels == NULL ? send_datagram(ch, ch->out.p, ch->out.n, fd) : 0;
+    enum status st = ST_OK;
+
+    if (sent < 0) {
+        die(ch);
+        st = ST_CLOSED;
+    } else if (sent == 0) {
+        st = queue_parcel(ch, buf_slice(&ch->out), fd);
+        if (st == ST_OK)
+            watch_for(ch, EPOLLIN | EPOLLOUT);
+    }
+    clear_out(ch);
+    return st == ST_OK && ch->dead ? ST_CLOSED : st;
+}
+
 static enum status
 send_frame(struct channel *ch, struct frame *f, int fd)
 {
@@ -384,15 +403,8 @@ send_frame(struct channel *ch, struct frame *f, int fd)
         return ST_CLOSED;
     }
     stats.frames_out++;
-    if (fd >= 0) {
-        enum status st = queue_parcel(ch, buf_slice(&ch->out), fd);
-
-        clear_out(ch);
-        if (st != ST_OK)
-            return st;
-        (void)send_parcels(ch);
-        return ch->dead ? ST_CLOSED : ST_OK;
-    }
+    if (fd >= 0)
+        return send_with_fd(ch, fd);
     loop_defer(ch->loop, &ch->flush);
     return ST_OK;
 }
