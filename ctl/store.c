@@ -46,7 +46,7 @@ run_offline(const struct invocation *in, const char *mode, const char *folder)
     AUTO_BUF text = BUF_INIT(ROOT_TEXT_MAX + 1);
     struct master_settings master;
     char programs[4096], path[4096], conf[4096], given[4096];
-    const char *argv[] = {"stored", "--root", in->root, "--offline", mode, NULL, NULL};
+    const char *argv[] = {"stored", "--root", ".", "--offline", mode, NULL, NULL};
     struct err err = {0};
     int lock = -1;
 

@@ -81,8 +81,9 @@ send_boot(struct program *p)
 {
     struct supervisor *s = p->s;
     AUTO_BUF line = BUF_INIT(4096), m = BUF_INIT(IPC_INLINE);
+    /* "." is where exec_program() puts it: its user may be barred from the folders above the root. */
     struct msg_boot boot = {.role = (uint16_t)p->row->role,
-                            .root = slice_of(s->settings.root),
+                            .root = SLICE("."),
                             .settings = s->settings.settings};
 
     put_confinement(&line, s, p->row);
@@ -172,7 +173,7 @@ static const struct ipc_route control_routes[] = {
 };
 
 static void
-exec_program(const char *path, int control)
+exec_program(const char *path, const char *root, int control)
 {
     sigset_t none;
 
@@ -182,7 +183,8 @@ exec_program(const char *path, int control)
         (void)fcntl(3, F_SETFD, 0);
     else
         (void)dup2(control, 3);
-    (void)execl(path, path, (char *)NULL);
+    if (chdir(root) == 0)
+        (void)execl(path, path, (char *)NULL);
     _exit(127);
 }
 
@@ -199,7 +201,7 @@ launch(struct program *p, struct err *err)
         return err_sys(err, "socket pair for %s", path);
     p->pid = fork();
     if (p->pid == 0)
-        exec_program(path, ends[1]);
+        exec_program(path, p->s->settings.root, ends[1]);
     (void)close(ends[1]);
     if (p->pid < 0) {
         (void)close(ends[0]);

@@ -46,7 +46,7 @@ void program_exit(int status);
 
 struct loop *program_loop(void);
 uint32_t program_instance(void);
-const char *program_root(void);      /* "/srv/estafeta"; programs open below it, before confinement */
+const char *program_root(void);      /* below which programs open: ".", for it is their current folder */
 struct slice program_settings(void); /* text of the configuration (lib/conf) */
 /* This program's own arena for bodies, or NULL; its consumers have it read-only. */
 struct shm *program_arena(void);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -214,23 +213,6 @@ root_make(const char *root, uint64_t uid_base, struct err *err)
     if (st != ST_OK && err != NULL)
         *err = local;
     return st;
-}
-
-enum status
-root_passable(const char *root, uint64_t uid_base, struct err *err)
-{
-    char real[PATH_MAX];
-    struct stat st;
-
-    if (!separate_users(uid_base))
-        return ST_OK;
-    if (realpath(root, real) == NULL)
-        return err_sys(err, "%s", root);
-    for (; real[0] != '\0'; up(real))
-        if (stat(real, &st) == 0 && (st.st_mode & S_IXOTH) == 0)
-            return err_set(err, ST_DENIED, "%s has mode %04o: users other than root cannot pass through it",
-                           real, (unsigned)(st.st_mode & 07777));
-    return ST_OK;
 }
 
 /* --- configuration --- */

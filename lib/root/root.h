@@ -29,8 +29,6 @@ uid_t root_owner(enum role role, uint64_t uid_base);
  * that is in it is given over too (a system that was first run without root). Symbolic links are not
  * followed. */
 MUST_CHECK enum status root_make(const char *root, uint64_t uid_base, struct err *err);
-/* Can the programs' users reach the root? Names the folder that they may not pass through. */
-MUST_CHECK enum status root_passable(const char *root, uint64_t uid_base, struct err *err);
 
 /* The text of a configuration file, judged by all tables and as a whole, "FILE:LINE: ..."; the master's
  * settings point into *text. ST_NOTFOUND without a file. */
