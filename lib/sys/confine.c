@@ -136,7 +136,7 @@ set_ids(const struct confinement *c, bool root, struct confine_report *r, struct
         return err_set(err, ST_IO, "confine %s: user %d and capabilities: libcap-ng says %d", c->role, (int)c->uid, got);
     r->ids = change;
     if (!change)
-        miss(r, root ? "own user (none is set)" : "own user (not root)");
+        miss(r, root ? "own user (none is set)" : CONFINE_NOT_ROOT);
     return ST_OK;
 }
 

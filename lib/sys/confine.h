@@ -43,6 +43,7 @@ struct confinement {
 };
 #define CONFINE_CAP(cap) ((cap) + 1)
 
+#define CONFINE_NOT_ROOT "own user (not root)"
 /* What was not possible here: not root, an older kernel. The rest was applied. */
 struct confine_report {
     bool ids, seccomp;
