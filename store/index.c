@@ -11,9 +11,11 @@
 
 #include <rocksdb/c.h>
 
-#define MIB ((size_t)1024 * 1024)
+#define MIB        ((size_t)1024 * 1024)
 #define BLOOM_BITS 10.0
-#define TEXT_MAX (64u * MIB)
+#define TEXT_MAX   (64u * MIB)
+#define BATCH_MAX  (1024u * MIB)
+#define BATCH_KEEP (1u * MIB)
 
 struct index {
     rocksdb_t *db;
@@ -24,7 +26,21 @@ struct index {
     uint64_t applied;
 };
 
+/* A put, a delete, or a delete of a range (value is where it ends); offsets into the batch's bytes. */
+enum op_kind { OP_PUT, OP_DEL, OP_RANGE };
+struct op {
+    size_t key, key_n, value_n; /* the value stands behind the key */
+    enum op_kind kind;
+};
+
+/* Gathered here, and sorted when it is written: what is inserted near what was inserted before costs RocksDB
+ * much less, and of several puts of one row only the last one is done. */
 struct index_batch {
+    struct buf bytes;
+    struct op *ops;
+    size_t n, cap;
+    size_t mark_bytes, mark_n;
+    bool failed; /* no memory for an op */
     rocksdb_writebatch_t *rows;
 };
 
@@ -99,6 +115,8 @@ get_number(struct index *index, enum row_kind kind, uint64_t *number, struct err
     return ST_OK;
 }
 
+static void batch_put(void *arg, struct slice key, struct slice value);
+
 static enum status
 found_something(void *arg, struct slice key, struct slice value)
 {
@@ -114,7 +132,8 @@ check_format(struct index *index, struct err *err)
     enum status st = get_number(index, ROW_FORMAT, &format, err);
 
     if (st == ST_OK && format != ROW_VERSION)
-        return err_set(err, ST_STALE, "index: format %llu, this is %u", (unsigned long long)format, ROW_VERSION);
+        return err_set(err, ST_STALE, "index: format %llu, this is %u", (unsigned long long)format,
+                       ROW_VERSION);
     if (st == ST_OK)
         st = get_number(index, ROW_APPLIED, &index->applied, err);
     if (st != ST_NOTFOUND)
@@ -130,7 +149,7 @@ check_format(struct index *index, struct err *err)
     row_number_put(&value, &(struct row_number){ROW_VERSION});
     if (!buf_ok(&key) || !buf_ok(&value) || (batch = index_batch_new()) == NULL)
         return err_set(err, ST_MEMORY, "index: no memory");
-    rocksdb_writebatch_put(batch->rows, (const char *)key.p, key.n, (const char *)value.p, value.n);
+    batch_put(batch, buf_slice(&key), buf_slice(&value));
     st = index_write(index, batch, 0, err);
     index_batch_free(batch);
     return st;
@@ -212,8 +231,8 @@ flush_folder_of(const char *path, struct err *err)
 }
 
 enum status
-index_switch(const char *path, const struct index_settings *settings, struct index *fresh, struct index **index,
-             struct err *err)
+index_switch(const char *path, const struct index_settings *settings, struct index *fresh,
+             struct index **index, struct err *err)
 {
     char name[PATH_MAX];
     enum status st = index_flush(fresh, err);
@@ -238,8 +257,10 @@ index_batch_new(void)
 {
     struct index_batch *batch = calloc(1, sizeof(*batch));
 
-    if (batch != NULL)
+    if (batch != NULL) {
+        batch->bytes = BUF_INIT(BATCH_MAX);
         batch->rows = rocksdb_writebatch_create();
+    }
     return batch;
 }
 
@@ -249,31 +270,46 @@ index_batch_free(struct index_batch *batch)
     if (batch == NULL)
         return;
     rocksdb_writebatch_destroy(batch->rows);
+    buf_done(&batch->bytes);
+    free(batch->ops);
     free(batch);
+}
+
+static void
+add_op(struct index_batch *batch, enum op_kind kind, struct slice key, struct slice value)
+{
+    if (batch->n == batch->cap) {
+        size_t cap = batch->cap == 0 ? 256 : batch->cap * 2;
+        struct op *grown = realloc(batch->ops, cap * sizeof(*grown));
+
+        if (grown == NULL) {
+            batch->failed = true;
+            return;
+        }
+        batch->ops = grown;
+        batch->cap = cap;
+    }
+    batch->ops[batch->n++] = (struct op){batch->bytes.n, key.n, value.n, kind};
+    buf_put(&batch->bytes, key);
+    buf_put(&batch->bytes, value);
 }
 
 static void
 batch_put(void *arg, struct slice key, struct slice value)
 {
-    struct index_batch *batch = arg;
-
-    rocksdb_writebatch_put(batch->rows, (const char *)key.p, key.n, (const char *)value.p, value.n);
+    add_op(arg, OP_PUT, key, value);
 }
 
 static void
 batch_del(void *arg, struct slice key)
 {
-    struct index_batch *batch = arg;
-
-    rocksdb_writebatch_delete(batch->rows, (const char *)key.p, key.n);
+    add_op(arg, OP_DEL, key, (struct slice){0});
 }
 
 static void
 batch_del_range(void *arg, struct slice from, struct slice to)
 {
-    struct index_batch *batch = arg;
-
-    rocksdb_writebatch_delete_range(batch->rows, (const char *)from.p, from.n, (const char *)to.p, to.n);
+    add_op(arg, OP_RANGE, from, to);
 }
 
 struct row_sink
@@ -285,25 +321,76 @@ index_batch_sink(struct index_batch *batch)
 void
 index_batch_mark(struct index_batch *batch)
 {
-    rocksdb_writebatch_set_save_point(batch->rows);
+    batch->mark_bytes = batch->bytes.n;
+    batch->mark_n = batch->n;
 }
 
 void
 index_batch_keep(struct index_batch *batch)
 {
-    char *words = NULL;
-
-    rocksdb_writebatch_pop_save_point(batch->rows, &words);
-    rocksdb_free(words); /* only without a mark */
+    batch->mark_n = 0;
 }
 
 void
 index_batch_rollback(struct index_batch *batch)
 {
-    char *words = NULL;
+    batch->bytes.n = batch->mark_bytes;
+    batch->n = batch->mark_n;
+}
 
-    rocksdb_writebatch_rollback_to_save_point(batch->rows, &words);
-    rocksdb_free(words); /* only without a mark */
+static int
+by_key(const void *a, const void *b, void *bytes)
+{
+    const struct op *x = a, *y = b;
+    const uint8_t *p = bytes;
+    int order = memcmp(p + x->key, p + y->key, x->key_n < y->key_n ? x->key_n : y->key_n);
+
+    if (order == 0 && x->key_n != y->key_n)
+        order = x->key_n < y->key_n ? -1 : 1;
+    return order != 0 ? order : x->key < y->key ? -1 : 1; /* of one key the later one last */
+}
+
+static bool
+same_key(const struct index_batch *batch, const struct op *x, const struct op *y)
+{
+    return x->key_n == y->key_n && memcmp(batch->bytes.p + x->key, batch->bytes.p + y->key, x->key_n) == 0;
+}
+
+/* Ops between two ranges: their order matters only where they have one key. */
+static void
+emit_sorted(struct index_batch *batch, struct op *ops, size_t n)
+{
+    qsort_r(ops, n, sizeof(*ops), by_key, batch->bytes.p);
+    for (size_t i = 0; i < n; i++) {
+        const char *key = (const char *)batch->bytes.p + ops[i].key;
+
+        if (i + 1 < n && same_key(batch, &ops[i], &ops[i + 1]))
+            continue;
+        if (ops[i].kind == OP_PUT)
+            rocksdb_writebatch_put(batch->rows, key, ops[i].key_n, key + ops[i].key_n, ops[i].value_n);
+        else
+            rocksdb_writebatch_delete(batch->rows, key, ops[i].key_n);
+    }
+}
+
+static void
+emit(struct index_batch *batch)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i <= batch->n; i++) {
+        const char *key;
+
+        if (i < batch->n && batch->ops[i].kind != OP_RANGE)
+            continue;
+        emit_sorted(batch, batch->ops + from, i - from);
+        from = i + 1;
+        if (i == batch->n)
+            break;
+        key = (const char *)batch->bytes.p + batch->ops[i].key;
+        rocksdb_writebatch_delete_range(batch->rows, key, batch->ops[i].key_n, key + batch->ops[i].key_n,
+                                        batch->ops[i].value_n);
+    }
 }
 
 enum status
@@ -311,14 +398,23 @@ index_write(struct index *index, struct index_batch *batch, uint64_t lsn, struct
 {
     AUTO_BUF key = BUF_INIT(64), value = BUF_INIT(64);
     char *words = NULL;
+    bool ok;
 
     row_key_put(&key, &(struct row_key){0, ROW_APPLIED});
     row_number_put(&value, &(struct row_number){lsn});
-    if (!buf_ok(&key) || !buf_ok(&value))
+    if (buf_ok(&key) && buf_ok(&value))
+        batch_put(batch, buf_slice(&key), buf_slice(&value));
+    ok = buf_ok(&key) && buf_ok(&value) && buf_ok(&batch->bytes) && !batch->failed;
+    if (ok) {
+        emit(batch);
+        rocksdb_write(index->db, index->write, batch->rows, &words);
+        rocksdb_writebatch_clear(batch->rows);
+    }
+    buf_shrink(&batch->bytes, BATCH_KEEP);
+    batch->n = 0;
+    batch->failed = false;
+    if (!ok)
         return err_set(err, ST_MEMORY, "index: no memory");
-    batch_put(batch, buf_slice(&key), buf_slice(&value));
-    rocksdb_write(index->db, index->write, batch->rows, &words);
-    rocksdb_writebatch_clear(batch->rows);
     if (words != NULL)
         return failed(err, "write", words);
     index->applied = lsn;
@@ -361,8 +457,8 @@ index_snapshot_free(struct index *index, struct index_snapshot *snapshot)
 }
 
 enum status
-index_get(struct index *index, const struct index_snapshot *snapshot, const struct row_key *key, struct buf *value,
-          struct err *err)
+index_get(struct index *index, const struct index_snapshot *snapshot, const struct row_key *key,
+          struct buf *value, struct err *err)
 {
     AUTO_BUF bytes = BUF_INIT(2048);
     rocksdb_pinnableslice_t *got;
@@ -373,8 +469,8 @@ index_get(struct index *index, const struct index_snapshot *snapshot, const stru
     row_key_put(&bytes, key);
     if (!buf_ok(&bytes))
         return err_set(err, ST_SYNTAX, "index: not a key");
-    got = rocksdb_get_pinned(index->db, snapshot != NULL ? snapshot->read : index->read, (const char *)bytes.p,
-                             bytes.n, &words);
+    got = rocksdb_get_pinned(index->db, snapshot != NULL ? snapshot->read : index->read,
+                             (const char *)bytes.p, bytes.n, &words);
     if (words != NULL)
         return failed(err, "read", words);
     if (got == NULL)
@@ -437,8 +533,8 @@ dump_row(void *arg, struct slice key, struct slice value)
 }
 
 enum status
-index_dump(struct index *index, const struct index_snapshot *snapshot, void (*line)(void *arg, struct slice text),
-           void *arg, struct err *err)
+index_dump(struct index *index, const struct index_snapshot *snapshot,
+           void (*line)(void *arg, struct slice text), void *arg, struct err *err)
 {
     struct dump dump = {BUF_INIT(TEXT_MAX), line, arg};
     enum status st = index_scan(index, snapshot, SLICE(""), SLICE(""), dump_row, &dump, err);
