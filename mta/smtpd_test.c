@@ -120,6 +120,7 @@ on_deliver(struct ipc_request *r)
     struct deliver m = {0};
 
     CHECK(0, deliver_get(r->payload, &m) && m.request.n == 16 && delivers < 64 && m.n <= STORED_MAX);
+    CHECK_INT(1, m.again, delivers > 0 && memcmp(requests[delivers - 1], m.request.p, 16) == 0);
     memcpy(requests[delivers++], m.request.p, 16);
     keep(&prefix, m.prefix);
     keep(&recipients, m.recipients);

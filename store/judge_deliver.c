@@ -263,7 +263,7 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
     struct slice list = m->recipients;
     struct deliver_rcpt r;
     struct row_request before;
-    enum status st = judge_request(j, m->request, &before);
+    enum status st = m->again ? judge_request(j, m->request, &before) : ST_NOTFOUND;
 
     if (st == ST_OK) {
         delivered_put(&out->reply, &(struct delivered){before.lsn, before.email});

@@ -1,6 +1,6 @@
 /*
- * stored as it is started: this test plays estafetad, authd, smtpd, imapd and an administrator. argv[1] is the
- * executable. It is killed again and again, and what it answered must be there afterwards.
+ * stored as it is started: this test plays estafetad, authd, smtpd, imapd and an administrator. argv[1] is
+ * the executable. It is killed again and again, and what it answered must be there afterwards.
  */
 #include "base/test.h"
 #include "ipc/channel.h"
@@ -59,10 +59,15 @@ on_hint(struct ipc_request *r)
     return ST_OK;
 }
 
-static const struct ipc_route control_routes[] = {{MSG_READY, ROLE_BIT(STORE), on_ready, false}, {0}};
-static const struct ipc_route routes[] = {{MSG_CREDIT, ROLE_BIT(STORE), on_credit, false},
-                                          {MSG_HINT, ROLE_BIT(STORE), on_hint, false},
-                                          {0}};
+static const struct ipc_route control_routes[] = {
+    {MSG_READY, ROLE_BIT(STORE), on_ready, false},
+    {0}
+};
+static const struct ipc_route routes[] = {
+    {MSG_CREDIT, ROLE_BIT(STORE), on_credit, false},
+    {MSG_HINT, ROLE_BIT(STORE), on_hint, false},
+    {0         }
+};
 
 static void
 on_end(struct channel *ch)
@@ -189,11 +194,11 @@ remove_tree(const char *path)
 
 /* --- asking it --- */
 
-#define ASK(ch, type, tag, reply, ...)                                                               \
-    ({                                                                                               \
-        AUTO_BUF m_ = BUF_INIT(IPC_INLINE);                                                          \
-        tag##_put(&m_, &(struct tag){__VA_ARGS__});                                                  \
-        ipc_call((ch), (enum msg)(type), buf_slice(&m_), -1, soon(), (reply));                       \
+#define ASK(ch, type, tag, reply, ...)                                                                       \
+    ({                                                                                                       \
+        AUTO_BUF m_ = BUF_INIT(IPC_INLINE);                                                                  \
+        tag##_put(&m_, &(struct tag){__VA_ARGS__});                                                          \
+        ipc_call((ch), (enum msg)(type), buf_slice(&m_), -1, soon(), (reply));                               \
     })
 
 static uint64_t
@@ -220,9 +225,11 @@ request_id(void)
 }
 
 static enum status
-deliver_bytes(const uint64_t *accounts, size_t n, struct slice body, struct slice request, struct delivered *got)
+deliver_bytes(const uint64_t *accounts, size_t n, struct slice body, struct slice request, bool repeat,
+              struct delivered *got)
 {
-    AUTO_BUF list = BUF_INIT(1u << 16), chunks = BUF_INIT(4096), m = BUF_INIT(IPC_INLINE), reply = BUF_INIT(1024);
+    AUTO_BUF list = BUF_INIT(1u << 16), chunks = BUF_INIT(4096), m = BUF_INIT(IPC_INLINE),
+             reply = BUF_INIT(1024);
     enum status st;
 
     for (size_t i = 0; i < n; i++)
@@ -237,7 +244,8 @@ deliver_bytes(const uint64_t *accounts, size_t n, struct slice body, struct slic
                                       .chunks = buf_slice(&chunks),
                                       .n = body.n,
                                       .digest = SLICE("digest"),
-                                      .recipients = buf_slice(&list)});
+                                      .recipients = buf_slice(&list),
+                                      .again = repeat});
     st = ipc_call(smtp, (enum msg)MSG_DELIVER, buf_slice(&m), -1, soon(), &reply);
     if (st == ST_OK)
         CHECK(0, delivered_get(buf_slice(&reply), got));
@@ -250,7 +258,9 @@ open_handle(const char *name)
     AUTO_BUF reply = BUF_INIT(100);
     struct msg_id m = {0};
 
-    CHECK_INT(0, ASK(auth, MSG_HANDLE_OPEN, handle_open, &reply, slice_of(name), ROLE_IMAP, 0, 7, RIGHT_READ | RIGHT_WRITE),
+    CHECK_INT(0,
+              ASK(auth, MSG_HANDLE_OPEN, handle_open, &reply, slice_of(name), ROLE_IMAP, 0, 7,
+                  RIGHT_READ | RIGHT_WRITE),
               ST_OK);
     CHECK(1, msg_id_get(buf_slice(&reply), &m));
     return m.id;
@@ -290,7 +300,8 @@ read_message(uint64_t handle, uint64_t mailbox, uint32_t uid, struct buf *to)
 
     buf_clear(to);
     do {
-        CHECK_INT(0, ASK(imap, MSG_BODY_READ, body_read, &reply, handle, mailbox, uid, to->n, STORE_READ_MAX), ST_OK);
+        CHECK_INT(0, ASK(imap, MSG_BODY_READ, body_read, &reply, handle, mailbox, uid, to->n, STORE_READ_MAX),
+                  ST_OK);
         CHECK(1, msg_bytes_get(buf_slice(&reply), &bytes));
         buf_put(to, bytes.bytes);
     } while (bytes.bytes.n == STORE_READ_MAX);
@@ -337,7 +348,8 @@ static void
 deliveries(void)
 {
     static uint8_t big[900000];
-    uint64_t to[3] = {rcpt("usr1@dominio.com.uy", ST_OK), rcpt("usr3@dominio.com.uy", ST_OK), 0}, handle, inbox;
+    uint64_t to[3] = {rcpt("usr1@dominio.com.uy", ST_OK), rcpt("usr3@dominio.com.uy", ST_OK), 0}, handle,
+             inbox;
     struct slice hello = SLICE("Subject: hola\r\n\r\nuno\r\n"), id;
     AUTO_BUF text = BUF_INIT(1u << 20);
     struct delivered got = {0}, same = {0};
@@ -347,8 +359,8 @@ deliveries(void)
     to[2] = to[0]; /* twice the same mailbox: one copy */
     id = request_id();
     memcpy(id_bytes, id.p, 16);
-    CHECK_INT(1, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), &got), ST_OK);
-    CHECK_INT(2, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), &same), ST_OK);
+    CHECK_INT(1, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), false, &got), ST_OK);
+    CHECK_INT(2, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), true, &same), ST_OK);
     CHECK(3, got.lsn == same.lsn && got.email == same.email);
     handle = open_handle("usr1@dominio.com.uy");
     inbox = mailbox_number(handle, "INBOX");
@@ -358,9 +370,9 @@ deliveries(void)
 
     for (size_t i = 0; i < sizeof(big); i++)
         big[i] = (uint8_t)(i * 7 + i / 251);
-    CHECK_INT(6, deliver_bytes(to, 1, slice_from(big, sizeof(big)), request_id(), &got), ST_OK);
+    CHECK_INT(6, deliver_bytes(to, 1, slice_from(big, sizeof(big)), request_id(), false, &got), ST_OK);
     again(true);
-    CHECK_INT(7, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), &same), ST_OK);
+    CHECK_INT(7, deliver_bytes(to, 3, hello, slice_from(id_bytes, 16), true, &same), ST_OK);
     CHECK_INT(8, ASK(imap, MSG_MAILBOX_STATUS, mailbox_ref, NULL, handle, inbox), ST_STALE);
     handle = open_handle("usr1@dominio.com.uy");
     CHECK_INT(9, status_of(handle, inbox).messages, 2);
@@ -389,7 +401,9 @@ large_body(void)
         buf_put_le32(&chunks, i);
     for (uint32_t i = 0; i < PIECES; i++) {
         memset(bodies.p, (int)('a' + i), PIECE);
-        CHECK_INT(2, ASK(smtp, MSG_SIDE_DATA, side_data, NULL, side.id, buf_slice(&chunks), PIECE, i == PIECES - 1), ST_OK);
+        CHECK_INT(
+            2, ASK(smtp, MSG_SIDE_DATA, side_data, NULL, side.id, buf_slice(&chunks), PIECE, i == PIECES - 1),
+            ST_OK);
     }
     deliver_rcpt_put(&list, &(struct deliver_rcpt){to, SLICE("usr1"), {0}, 0, {0}});
     deliver_put(&m, &(struct deliver){.request = request_id(),
@@ -427,8 +441,9 @@ messages(void)
     CHECK_INT(0, ASK(imap, MSG_WATCH, mailbox_ref, NULL, handle, inbox), ST_OK);
     msg_name_put(&words, &(struct msg_name){SLICE("$Forwarded")});
     came = WAIT_INIT;
-    CHECK_INT(1, ASK(imap, MSG_FLAGS, flags_change, &reply, handle, inbox, SLICE("\1\0\0\0\2\0\0\0"), FLAGS_ADD,
-                     FLAG_SEEN | FLAG_DELETED, buf_slice(&words), UINT64_MAX),
+    CHECK_INT(1,
+              ASK(imap, MSG_FLAGS, flags_change, &reply, handle, inbox, SLICE("\1\0\0\0\2\0\0\0"), FLAGS_ADD,
+                  FLAG_SEEN | FLAG_DELETED, buf_slice(&words), UINT64_MAX),
               ST_OK);
     CHECK_INT(2, wait_for(&came, soon()), ST_OK);
     CHECK(3, last_hint.handle == handle && last_hint.mailbox == inbox);
@@ -436,25 +451,34 @@ messages(void)
     CHECK_INT(5, change.flags, FLAG_SEEN | FLAG_DELETED);
     CHECK_SLICE(6, change.keywords, slice_from("\1\0", 2));
     /* RFC 7162 3.1.3: what changed since is refused. */
-    CHECK_INT(7, ASK(imap, MSG_FLAGS, flags_change, &reply, handle, inbox, SLICE("\1\0\0\0\1\0\0\0"), FLAGS_REPLACE, 0,
-                     SLICE(""), 1),
+    CHECK_INT(7,
+              ASK(imap, MSG_FLAGS, flags_change, &reply, handle, inbox, SLICE("\1\0\0\0\1\0\0\0"),
+                  FLAGS_REPLACE, 0, SLICE(""), 1),
               ST_OK);
-    CHECK(8, msg_rows_get(buf_slice(&reply), &rows) && change_row_take(&rows.rows, &change) && change.refused);
+    CHECK(8,
+          msg_rows_get(buf_slice(&reply), &rows) && change_row_take(&rows.rows, &change) && change.refused);
 
     CHECK_INT(9, ASK(imap, MSG_MAILBOX_CREATE, mailbox_name, &reply, handle, SLICE("viejos/2026"), 0), ST_OK);
     CHECK(10, msg_id_get(buf_slice(&reply), &id));
     box = id.id;
     CHECK(11, mailbox_number(handle, "viejos") != 0);
-    CHECK_INT(12, ASK(imap, MSG_COPY, copy, &reply, handle, inbox, SLICE("\1\0\0\0\2\0\0\0"), box, 0, SLICE("")), ST_OK);
-    CHECK(13, msg_rows_get(buf_slice(&reply), &rows) && copied_row_take(&rows.rows, &copied) && copied.uid == 1);
+    CHECK_INT(12,
+              ASK(imap, MSG_COPY, copy, &reply, handle, inbox, SLICE("\1\0\0\0\2\0\0\0"), box, 0, SLICE("")),
+              ST_OK);
+    CHECK(13,
+          msg_rows_get(buf_slice(&reply), &rows) && copied_row_take(&rows.rows, &copied) && copied.uid == 1);
     CHECK_INT(14, status_of(handle, box).messages, 2);
     CHECK_INT(15, status_of(handle, box).deleted, 2);
-    CHECK_INT(16, ASK(imap, MSG_COPY, copy, &reply, handle, box, SLICE("\1\0\0\0\1\0\0\0"), inbox, 1, SLICE("")), ST_OK);
+    CHECK_INT(16,
+              ASK(imap, MSG_COPY, copy, &reply, handle, box, SLICE("\1\0\0\0\1\0\0\0"), inbox, 1, SLICE("")),
+              ST_OK);
     CHECK_INT(17, status_of(handle, box).messages, 1);
     CHECK_INT(18, ASK(imap, MSG_EXPUNGE, expunge, &reply, handle, inbox, SLICE(""), 1), ST_OK);
     CHECK(19, msg_bytes_get(buf_slice(&reply), &gone) && gone.bytes.n == 16);
     CHECK_INT(20, status_of(handle, inbox).deleted, 0);
-    CHECK_INT(21, ASK(imap, MSG_MAILBOX_RENAME, mailbox_rename, NULL, handle, mailbox_number(handle, "viejos"), SLICE("a/b")),
+    CHECK_INT(21,
+              ASK(imap, MSG_MAILBOX_RENAME, mailbox_rename, NULL, handle, mailbox_number(handle, "viejos"),
+                  SLICE("a/b")),
               ST_OK);
     CHECK(22, mailbox_number(handle, "a/b/2026") == box && mailbox_number(handle, "viejos") == 0);
     CHECK_INT(23, ASK(imap, MSG_MAILBOX_DELETE, mailbox_ref, NULL, handle, box), ST_OK);
@@ -503,21 +527,27 @@ random_work(void)
         switch (rand_r(&seed) % 6) {
         case 0:
         case 1:
-            CHECK_INT(i, deliver_bytes(to, 1 + (size_t)rand_r(&seed) % 2, SLICE("Subject: x\r\n\r\ny\r\n"), request_id(), &got),
+            CHECK_INT(i,
+                      deliver_bytes(to, 1 + (size_t)rand_r(&seed) % 2, SLICE("Subject: x\r\n\r\ny\r\n"),
+                                    request_id(), false, &got),
                       ST_OK);
             break;
         case 2:
-            CHECK_INT(i, ASK(imap, MSG_FLAGS, flags_change, &reply, handle, from, buf_slice(&run), (uint8_t)(rand_r(&seed) % 3),
-                             (uint16_t)(rand_r(&seed) % 32), SLICE(""), UINT64_MAX),
+            CHECK_INT(i,
+                      ASK(imap, MSG_FLAGS, flags_change, &reply, handle, from, buf_slice(&run),
+                          (uint8_t)(rand_r(&seed) % 3), (uint16_t)(rand_r(&seed) % 32), SLICE(""),
+                          UINT64_MAX),
                       ST_OK);
             break;
         case 3:
-            CHECK_INT(i, ASK(imap, MSG_COPY, copy, &reply, handle, from, buf_slice(&run), from == inbox ? other : inbox,
-                             (uint8_t)(rand_r(&seed) % 2), SLICE("")),
+            CHECK_INT(i,
+                      ASK(imap, MSG_COPY, copy, &reply, handle, from, buf_slice(&run),
+                          from == inbox ? other : inbox, (uint8_t)(rand_r(&seed) % 2), SLICE("")),
                       ST_OK);
             break;
         case 4:
-            CHECK_INT(i, ASK(imap, MSG_COPY, copy, &reply, handle, from, buf_slice(&run), from, 0, SLICE("")), ST_OK);
+            CHECK_INT(i, ASK(imap, MSG_COPY, copy, &reply, handle, from, buf_slice(&run), from, 0, SLICE("")),
+                      ST_OK);
             break;
         case 5:
             CHECK_INT(i, ASK(imap, MSG_EXPUNGE, expunge, &reply, handle, from, SLICE(""), 1), ST_OK);
@@ -530,7 +560,8 @@ random_work(void)
     }
 }
 
-/* All of an account goes: nothing but the shard's own rows and others' stay, and the bodies give their bytes back. */
+/* All of an account goes: nothing but the shard's own rows and others' stay, and the bodies give their bytes
+ * back. */
 static void
 removal(void)
 {

@@ -407,6 +407,7 @@ ask(struct body *b, uint64_t charge)
             b->side_given = true; /* it is stored's, or may be */
         if (st != ST_CLOSED)
             return st;
+        b->message.p[b->message.n - 1] = 1; /* deliver.again */
     }
 }
 

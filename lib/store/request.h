@@ -89,7 +89,8 @@ IPC_MESSAGE(deliver_rcpt, DELIVER_RCPT_FIELDS)
 /* request: 16 random bytes, remembered ten minutes and across restarts. received: ns since 1970.
  * prefix: header fields that go before the body, wire form. The body is `chunks` of the sender's arena
  * with n bytes, or, when side is not 0, that side body, whole. coming: how many sessions of this program are
- * receiving a body now (decision 5 in docs/architecture.md). recipients: packed deliver_rcpt. envid, ret: RFC 3461. */
+ * receiving a body now (decision 5 in docs/architecture.md). recipients: packed deliver_rcpt. envid, ret: RFC 3461.
+ * again: 1 when it was sent before, so that stored looks whether it was done; the last byte of the message. */
 #define DELIVER_FIELDS(FIELD) \
     FIELD(bytes, request)     \
     FIELD(i64, received)      \
@@ -102,7 +103,8 @@ IPC_MESSAGE(deliver_rcpt, DELIVER_RCPT_FIELDS)
     FIELD(bytes, envid)       \
     FIELD(u8, ret)            \
     FIELD(u16, coming)        \
-    FIELD(bytes, recipients)
+    FIELD(bytes, recipients)  \
+    FIELD(u8, again)
 IPC_MESSAGE(deliver, DELIVER_FIELDS)
 /* lsn: of the record. email: the message's number. */
 #define DELIVERED_FIELDS(FIELD) \
