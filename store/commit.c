@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "ipc/shm.h"
 #include "store/apply.h"
@@ -408,7 +409,7 @@ on_flushed(struct posted *p)
     if (c->rows == NULL)
         abort();
     view_drop(c->view);
-    end_batch(c, st == ST_NOSPACE || st == ST_UNKNOWN ? st : ST_UNAVAILABLE);
+    end_batch(c, st == ST_NOSPACE ? st : ST_UNAVAILABLE);
 }
 
 static void
@@ -420,6 +421,32 @@ on_slow(struct timer *t)
     c->stats.slow++;
     log_mail(LOG_LEVEL_ERR, "the disk has not answered for %u s: what comes is refused until it does", 5u);
     refuse_waiting(c, ST_UNAVAILABLE);
+}
+
+/* In doubt nobody is told anything: a batch that may yet turn up after a restart must not be sent again by
+ * its client meanwhile. Once a new epoch is durable it is void for ever. */
+static enum status
+commit_or_void(struct commit *c)
+{
+    enum status st;
+    bool quit = false;
+
+    c->flush_err = (struct err){0};
+    st = log_batch_commit(c->log, &c->batch, &c->flush_err);
+    while (st == ST_UNKNOWN && !quit) {
+        struct err err = {0};
+
+        log_at(LOG_LEVEL_ERR, "%s", c->flush_err.text);
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){1, 0}, NULL);
+        if (log_renew(c->log, &err) == ST_OK)
+            st = ST_IO;
+        else
+            c->flush_err = err;
+        pthread_mutex_lock(&c->lock);
+        quit = c->quit;
+        pthread_mutex_unlock(&c->lock);
+    }
+    return st;
 }
 
 static void *
@@ -435,8 +462,7 @@ flusher(void *arg)
             break;
         c->flush = false;
         pthread_mutex_unlock(&c->lock);
-        c->flush_err = (struct err){0};
-        c->flush_status = log_batch_commit(c->log, &c->batch, &c->flush_err);
+        c->flush_status = commit_or_void(c);
         loop_post(c->loop, &c->flushed);
         pthread_mutex_lock(&c->lock);
     }
@@ -524,20 +550,12 @@ on_retry(struct timer *t)
     }
 }
 
-/* No segment, or the log is in doubt. */
+/* No segment is ready. */
 static void
 stall(struct commit *c, enum status st)
 {
-    struct err err = {0};
-
     if (st == ST_NOSPACE || disk_is_full(c))
         refuse_waiting(c, ST_NOSPACE);
-    if (!log_wants_spare(c->log)) { /* then it is the log itself: ST_UNKNOWN before */
-        if (log_renew(c->log, &err) != ST_OK) {
-            log_at(LOG_LEVEL_ERR, "the log is still in doubt: %s", err.text);
-            refuse_waiting(c, ST_UNAVAILABLE);
-        }
-    }
     ask_maker(c);
     c->state = c->first != NULL ? STALLED : IDLE;
     if (c->state == STALLED && !c->retry.set)

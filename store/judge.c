@@ -110,11 +110,12 @@ judge_box_named(struct judge *j, uint64_t account, struct slice name, uint64_t *
 enum status
 judge_shard(struct judge *j, struct row_shard *shard)
 {
+    uint64_t first = (j->shard & 0xffff) << 48 | 1; /* numbers of two shards never meet */
     enum status st = read_shard(j, JUDGE_KEY(0, ROW_SHARD), shard);
 
     if (st != ST_NOTFOUND)
         return st;
-    *shard = (struct row_shard){1, 1, 1, 1};
+    *shard = (struct row_shard){first, first, first, first};
     return ST_OK;
 }
 

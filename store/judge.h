@@ -24,6 +24,7 @@ struct judge {
     struct index *index;
     const struct log_batch *batch; /* where the record will stand */
     int64_t now;                   /* ns since 1970 */
+    uint64_t shard;                /* its number; the highest 16 bits of what it numbers */
 };
 
 /* A mailbox that changed, for hints. */
@@ -45,7 +46,7 @@ void outcome_done(struct outcome *out);
 /* The body that goes with a record: n bytes behind `prefix` bytes in the record itself, or in a side segment. */
 struct judge_body {
     uint64_t prefix, n;
-    bool side;
+    bool side, gone;        /* gone: a side body that is not there (any more): good only for asking again */
     struct log_place place; /* of a side body */
     uint64_t sum;           /* XXH3-64 of it, as it was sealed */
 };

@@ -269,6 +269,8 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
         delivered_put(&out->reply, &(struct delivered){before.lsn, before.email});
         return ST_OK;
     }
+    if (st == ST_NOTFOUND && body->gone)
+        return ST_STALE;
     if (st != ST_NOTFOUND)
         return st;
     draft_init(&d, j, body, out);
@@ -334,6 +336,8 @@ judge_append(struct judge *j, uint64_t account, const struct append *m, const st
 
     if (st == ST_OK)
         return append_again(j, account, &before, out);
+    if (st == ST_NOTFOUND && body->gone)
+        return ST_STALE;
     if (st != ST_NOTFOUND)
         return st;
     draft_init(&d, j, body, out);

@@ -364,14 +364,16 @@ on_rcpt_check(struct ipc_request *request)
 
 /* --- bodies --- */
 
-/* A small body's chunks, or a side body of this sender. ST_STALE: the side body is gone. */
+/* A small body's chunks, or a side body of this sender. */
 static enum status
 attach_body(struct work *w, const struct ipc_request *request, struct slice prefix, struct slice chunks,
             uint64_t n, uint64_t side)
 {
     w->body = (struct judge_body){.prefix = prefix.n, .n = n, .side = side != 0};
-    if (side != 0)
-        return side_find(side, &request->from, n, &w->body.place, &w->body.sum);
+    if (side != 0) { /* after a restart of ours it is gone, but its record may be there */
+        w->body.gone = side_find(side, &request->from, n, &w->body.place, &w->body.sum) != ST_OK;
+        return ST_OK;
+    }
     w->in = channel_in(request->channel);
     w->chunks = chunks;
     ((struct asked *)w->owner)->credit = n;
