@@ -178,7 +178,6 @@ on_side_data(struct ipc_request *r)
     n_aside += m.n;
     frames_aside++;
     ipc_answer(r->from, ST_OK, (struct slice){0});
-    grant(m.n);
     return ST_OK;
 }
 
@@ -650,6 +649,7 @@ static void
 no_credit(void)
 {
     struct stream *c = greeted(5);
+    AUTO_BUF text = BUF_INIT(65536);
     uint64_t began = clock_mono();
 
     say(c, M R "DATA\r\n");
@@ -661,6 +661,20 @@ no_credit(void)
     HEAR(c, "250", "250", "354");
     say(c, T ".\r\n");
     HEAR(c, "250 2.0.0");
+
+    /* A body that was not announced stops where its credit ends. */
+    grant(SHM_CHUNK + 42); /* 42 of the first were used: two chunks in all, and three are needed */
+    say(c, M R "DATA\r\n");
+    HEAR(c, "250", "250", "354");
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&text, "%038d\r\n", i);
+    buf_puts(&text, ".\r\n");
+    CHECK_INT(1, stream_put(c, buf_slice(&text), soon()), ST_OK);
+    pause_ms(300);
+    CHECK_INT(2, feeds, 1);
+    grant(SHM_CHUNK);
+    HEAR(c, "250 2.0.0");
+    CHECK_INT(3, n_body, 40000);
     hang_up(c);
     stop();
 }

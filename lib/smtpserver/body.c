@@ -214,8 +214,8 @@ begin_side(struct body *b)
     return ST_OK;
 }
 
-/* Sends n bytes at `from`, at most a window. They cost no credit: when stored answers they are on disk, and it
- * grants none for them. What is booked is for the window, and comes back at the end. */
+/* Sends n bytes at `from`, at most a window. They cost no credit: when stored answers they are on disk, and
+ * it grants none for them. What is booked is for the window, and comes back at the end. */
 static enum status
 side_data(struct body *b, uint64_t from, size_t n, bool last)
 {
@@ -254,6 +254,7 @@ send_aside(struct body *b, bool last)
         credit_give(b->chunks[--b->owned]);
     b->base = b->total;
     b->used = 0;
+    credit_trim(&b->booking, WINDOW_BYTES);
     return ST_OK;
 }
 
@@ -290,7 +291,8 @@ next_chunk(struct body *b)
         if (st != ST_OK)
             return st;
     }
-    bytes = b->booking.bytes < SHM_CHUNK ? SHM_CHUNK - b->booking.bytes : 0;
+    bytes = (uint64_t)(b->used + 1) * SHM_CHUNK; /* what is held, with this chunk */
+    bytes = bytes > b->booking.bytes ? bytes - b->booking.bytes : 0;
     if (b->used < b->owned) {
         st = credit_book(&b->booking, bytes, 0, true, until);
     } else {

@@ -19,10 +19,11 @@ MUST_CHECK enum status body_open(uint64_t announced, struct body **result);
 /* Room for the next bytes, at least one; then how many of it were used. */
 MUST_CHECK enum status body_room(struct body *b, uint8_t **p, size_t *n);
 void body_used(struct body *b, size_t n);
-/* The body is whole: has it digested, and sends the rest of it aside. ST_UNAVAILABLE when mdad or stored cannot. */
+/* The body is whole: has it digested, and sends the rest of it aside. ST_UNAVAILABLE when mdad or stored
+ * cannot. */
 MUST_CHECK enum status body_finish(struct body *b);
-/* After body_finish: the first of its bytes, perhaps not all, good while the body waits for nothing.
- * Empty when they were sent away already. */
+/* The first of its bytes, at most SHM_CHUNK of them, good until the body waits. Empty when they were sent
+ * away. */
 struct slice body_head(const struct body *b);
 /* Bytes of a deliver that are not its recipients, prefix, sender and envid. */
 size_t body_overhead(const struct body *b);
@@ -30,9 +31,9 @@ size_t body_overhead(const struct body *b);
 bool body_is_aside(const struct body *b);
 /* Without a digest readers parse the message themselves: when it leaves no room for the recipients. */
 void body_forget_digest(struct body *b);
-/* Does not wait before *m is encoded. Delivers by *m, whose chunks, n, side, digest and coming are filled here; asks again, with the same
- * request, when the channel breaks. Can be called again for more recipients, if it is
- * not aside. */
+/* Does not wait before *m is encoded. Delivers by *m, whose chunks, n, side, digest and coming are filled
+ * here; asks again, with the same request, when the channel breaks. Can be called again for more recipients,
+ * if it is not aside. */
 MUST_CHECK enum status body_deliver(struct body *b, struct deliver *m);
 /* Ends it, delivered or not. NULL does nothing. */
 void body_close(struct body *b);

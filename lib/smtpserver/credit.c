@@ -123,6 +123,16 @@ credit_release(struct booking *b)
     serve_waiters();
 }
 
+void
+credit_trim(struct booking *b, uint64_t bytes)
+{
+    if (b->bytes <= bytes)
+        return;
+    self.booked -= b->bytes - bytes;
+    b->bytes = bytes;
+    serve_waiters();
+}
+
 uint32_t
 credit_take(struct booking *b)
 {

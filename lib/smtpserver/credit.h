@@ -25,6 +25,8 @@ MUST_CHECK enum status credit_book(struct booking *b, uint64_t bytes, uint32_t c
                                    uint64_t deadline);
 /* Gives back what is booked still. */
 void credit_release(struct booking *b);
+/* Gives back what is booked above that. */
+void credit_trim(struct booking *b, uint64_t bytes);
 /* A chunk that was booked. */
 uint32_t credit_take(struct booking *b);
 void credit_give(uint32_t chunk);

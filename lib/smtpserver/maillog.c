@@ -3,8 +3,7 @@
 #include "smtp/reply.h"
 #include "sys/log.h"
 
-#define TO_MAX    800u /* bytes of to= in a line */
-#define MSGID_MAX 250u
+#define TO_MAX 800u /* bytes of to= in a line */
 
 /* "[192.0.2.1]" */
 static const char *
@@ -32,10 +31,10 @@ put_path(struct buf *to, struct smtp_path path)
     buf_putc(to, '>');
 }
 
-/* Of the header, as far as it is in `head`. Empty without one. */
-static struct slice
-message_id(struct slice head)
+void
+maillog_message_id(struct slice head, char to[MAILLOG_ID_MAX])
 {
+    to[0] = '\0';
     while (head.n > 0 && head.p[0] != '\r' && head.p[0] != '\n') {
         struct slice line = take_until(&head, '\n');
 
@@ -43,28 +42,28 @@ message_id(struct slice head)
         if (take_literal_nocase(&line, SLICE("Message-ID:"))) {
             if (line.n > 0 && line.p[line.n - 1] == '\r')
                 line.n--;
-            return slice_sub(slice_trim(line), 0, MSGID_MAX);
+            line = slice_trim(line);
+            (void)slice_to_cstr(take_until(&line, ' '), to, MAILLOG_ID_MAX); /* what follows could pass for ours */
+            return;
         }
     }
-    return (struct slice){0};
 }
 
 void
-maillog_from(const struct smtp_session *s, const char *daemon, struct slice head)
+maillog_from(const struct smtp_session *s, const char *daemon, const char *message_id)
 {
     uint8_t bytes[SMTP_PATH_MAX + 64];
     struct buf from = BUF_FIXED(bytes);
-    struct slice id = message_id(head), with = smtp_with(s->esmtp, s->tls, s->user.n > 0, false);
-    char ip[64], msgid[MSGID_MAX + 1];
+    struct slice with = smtp_with(s->esmtp, s->tls, s->user.n > 0, false);
+    char ip[64];
 
     put_path(&from, s->tx.mail.from);
-    (void)slice_to_cstr(id, msgid, sizeof(msgid));
     log_mail(
         LOG_LEVEL_INFO,
         "%.*s: from=%.*s, size=%llu, class=0, nrcpts=%u, msgid=%s, %sproto=%.*s, daemon=%s, %s%.*s%srelay=%s",
         SLICE_ARG(s->tx.id), SLICE_ARG(buf_slice(&from)), (unsigned long long)s->tx.size, s->tx.recipients,
-        msgid, s->tx.mail.body == SMTP_BODY_8BITMIME ? "bodytype=8BITMIME, " : "", SLICE_ARG(with), daemon,
-        s->user.n > 0 ? "auth=" : "", SLICE_ARG(buf_slice(&s->user)), s->user.n > 0 ? ", " : "",
+        message_id, s->tx.mail.body == SMTP_BODY_8BITMIME ? "bodytype=8BITMIME, " : "", SLICE_ARG(with),
+        daemon, s->user.n > 0 ? "auth=" : "", SLICE_ARG(buf_slice(&s->user)), s->user.n > 0 ? ", " : "",
         relay(s, ip, sizeof(ip)));
 }
 

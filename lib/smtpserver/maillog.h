@@ -4,8 +4,12 @@
 #pragma once
 #include "smtpserver/session.h"
 
-/* daemon: "MTA" or "MSA". head: the beginning of the message, for its Message-ID; may be empty. */
-void maillog_from(const struct smtp_session *s, const char *daemon, struct slice head);
+#define MAILLOG_ID_MAX 128u /* with its NUL */
+
+/* The Message-ID in the beginning of a message, as far as it fits; "" without one. */
+void maillog_message_id(struct slice head, char to[MAILLOG_ID_MAX]);
+/* daemon: "MTA" or "MSA". */
+void maillog_from(const struct smtp_session *s, const char *daemon, const char *message_id);
 /* What became of the recipients: a line for as many as fit. now: ns since 1970. */
 void maillog_to(const struct smtp_session *s, enum status st, uint64_t now);
 void maillog_reject(const struct smtp_session *s, const struct smtp_recipient *r, enum status st);

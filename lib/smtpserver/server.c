@@ -35,7 +35,9 @@ struct conn {
     uint64_t id;
     size_t rcpt_bytes; /* of the transaction's recipients in a deliver */
     bool handed;       /* to edged, for TLS */
+    bool named;        /* message_id is that of the message that comes */
     char mechanism[32];
+    char message_id[MAILLOG_ID_MAX];
     uint8_t tls_version[16], cipher[64];
 };
 
@@ -346,6 +348,7 @@ on_body_begin(struct smtp_session *s, uint64_t announced)
 
     if (st != ST_OK)
         return st;
+    c->named = false;
     random_name(id);
     s->tx.id = arena_copy(&s->arena, slice_from(id, sizeof(id)));
     s->arena.failed = false; /* a message can do without */
@@ -358,10 +361,21 @@ on_body_room(struct smtp_session *s, uint8_t **p, size_t *n)
     return body_room(((struct conn *)s->owner)->body, p, n);
 }
 
+static void
+note_message_id(struct conn *c)
+{
+    c->named = true;
+    maillog_message_id(body_head(c->body), c->message_id);
+}
+
 static enum status
 on_body_used(struct smtp_session *s, size_t n)
 {
-    body_used(((struct conn *)s->owner)->body, n);
+    struct conn *c = s->owner;
+
+    body_used(c->body, n);
+    if (!c->named && body_head(c->body).n == SHM_CHUNK) /* before it is sent away */
+        note_message_id(c);
     return ST_OK;
 }
 
@@ -469,9 +483,11 @@ on_deliver(struct smtp_session *s, struct slice prefix)
     struct conn *c = s->owner;
     enum status st = body_finish(c->body);
 
+    if (!c->named)
+        note_message_id(c);
     if (st == ST_OK)
         st = deliver_all(s, c->body, prefix);
-    maillog_from(s, self.kind->daemon, body_head(c->body)); /* with the other lines: one system call */
+    maillog_from(s, self.kind->daemon, c->message_id); /* with the other lines: one system call */
     maillog_to(s, st, clock_real());
     body_close(c->body);
     c->body = NULL;

@@ -27,7 +27,7 @@ enum store_msg {
     MSG_SIDE_DATA,        /* the same: side_data = nothing: the chunks may be reused */
     MSG_SIDE_DROP,        /* the same, one way: msg_id */
     MSG_CREDIT,           /* stored -> smtpd submitd imapd: msg_id. So many bytes more may be received now. What a DELIVER or
-                             APPEND (its n, without a side body) or SIDE_DATA used comes back when it is written or refused */
+                             APPEND (its n, without a side body) used comes back when it is written or refused; SIDE_DATA costs none */
 
     MSG_HANDLE_OPEN,  /* authd: handle_open = msg_id, the handle. ST_NOTFOUND: no such account */
     MSG_HANDLE_CLOSE, /* imapd pop3d, one way: msg_id */
