@@ -228,6 +228,25 @@ command_help(FILE *to)
                 to);
 }
 
+/* Words in lines of at most 78 columns. */
+static void
+put_wrapped(FILE *to, struct slice text)
+{
+    size_t column = 0;
+
+    while (text.n > 0) {
+        struct slice word = take_until(&text, ' ');
+
+        (void)take_byte(&text, ' ');
+        if (column > 0 && column + 1 + word.n > 78) {
+            (void)fputc('\n', to);
+            column = 0;
+        }
+        column += (size_t)fprintf(to, "%s%.*s", column > 0 ? " " : "", (int)word.n, (const char *)word.p);
+    }
+    (void)fputc('\n', to);
+}
+
 void
 command_help_one(const struct command *c, FILE *to)
 {
@@ -240,8 +259,10 @@ command_help_one(const struct command *c, FILE *to)
                        c->options[i].value != NULL ? c->options[i].value : "");
         (void)fprintf(to, "  %-22s %s\n", line, c->options[i].text);
     }
-    if (c->manual[0] != '\0')
-        (void)fprintf(to, "\n%s\n", c->manual);
+    if (c->manual[0] != '\0') {
+        (void)fputc('\n', to);
+        put_wrapped(to, slice_of(c->manual));
+    }
 }
 
 /* man(7): a backslash begins an escape, "-" would become a hyphen, "." or "'" at a line's start a request. */
@@ -258,8 +279,8 @@ put_roff(FILE *to, const char *text)
     }
 }
 
-void
-command_manual(FILE *to)
+static void
+manual_commands(FILE *to)
 {
     for (size_t i = 0; i < n_commands; i++) {
         const struct command *c = &commands[i];
@@ -292,4 +313,47 @@ command_manual(FILE *to)
         if (c->options[0].name != NULL)
             (void)fputs(".RE\n", to);
     }
+}
+
+static const char manual_head[] =
+    ".TH ESTAFETA 8 \"\" \"Estafeta " ESTAFETA_VERSION "\" \"System administration\"\n"
+    ".SH NAME\nestafeta \\- administer a mail system\n"
+    ".SH SYNOPSIS\n.B estafeta\n[\\fB\\-\\-root\\fR DIR] COMMAND ...\n"
+    ".SH DESCRIPTION\n"
+    "All of a system of Estafeta is in one folder, its root. Commands about accounts and mail are answered "
+    "by the running\n"
+    "system, through a socket that takes root and the user that runs it, nobody else. The programs go on "
+    "meanwhile.\n"
+    ".SH OPTIONS\n.TP\n\\fB\\-\\-root\\fR DIR\n"
+    "The system's folder. Without it $ESTAFETA_ROOT, else /var/lib/estafeta.\n"
+    ".TP\n\\fB\\-\\-help\\fR, \\fB\\-\\-version\\fR\nAfter a command, \\-\\-help tells about it.\n"
+    ".SH COMMANDS\n";
+
+static const char manual_tail[] =
+    ".SH EXIT STATUS\n0 when it was done; otherwise a number of sysexits.h, with the reason on standard "
+    "error: 64 wrong usage,\n"
+    "65 input that is wrong (for \\fBcheck\\fR: the store is damaged), 67 no such account, 69 the system is "
+    "not running,\n"
+    "73 it is there already, 75 not now, try again, 77 not allowed, 78 the configuration is wrong.\n"
+    ".SH FILES\nBelow the root:\n"
+    ".TP\n.I etc/estafeta.conf\nThe configuration, estafeta.conf(5).\n"
+    ".TP\n.I etc/tls\nCertificates, NAME.crt with the chain, and their keys, NAME.key.\n"
+    ".TP\n.I store\nThe mail. Only stored(8) writes here.\n"
+    ".TP\n.I auth\nWhat passwords are checked against. Only authd(8) reads here.\n"
+    ".TP\n.I backup\nBackups.\n"
+    ".TP\n.I log/maillog\nThe log of all programs.\n"
+    ".TP\n.I run\nThe lock, with the number of estafetad, and the socket for administrators.\n"
+    ".SH EXAMPLE\n.nf\n"
+    "estafeta init \\-\\-domain dominio.com.uy \\-\\-hostname mail.dominio.com.uy\n"
+    "estafeta start\n"
+    "estafeta user add usr1\n"
+    ".fi\n"
+    ".SH SEE ALSO\nestafeta.conf(5), estafetad(8)\n";
+
+void
+command_manual(FILE *to)
+{
+    (void)fputs(manual_head, to);
+    manual_commands(to);
+    (void)fputs(manual_tail, to);
 }

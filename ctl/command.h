@@ -47,5 +47,5 @@ int fail_err(const struct err *err);
 int command_parse(int argc, char **argv, const struct command **command, struct invocation *in);
 void command_help(FILE *to);
 void command_help_one(const struct command *command, FILE *to);
-/* The commands' part of estafeta(8), in man(7). */
+/* estafeta(8), in man(7). */
 void command_manual(FILE *to);

@@ -139,9 +139,27 @@ config_sample(struct buf *out)
     }
 }
 
+static const char manual_head[] =
+    ".TH ESTAFETA.CONF 5 \"\" \"Estafeta " ESTAFETA_VERSION "\" \"File formats\"\n"
+    ".SH NAME\nestafeta.conf \\- settings of the mail system Estafeta\n"
+    ".SH DESCRIPTION\n"
+    "The file is etc/estafeta.conf below the system's root. It has one setting a line:\n"
+    ".PP\n.nf\n    name = value    # comment\n.fi\n"
+    ".PP\nA # begins a comment at a line's start and after white space. A text with a # or with spaces at "
+    "its ends is put in\n"
+    "double quotes. What is not set has its default. An unknown name or an impossible value is an error with "
+    "the line's number\n"
+    "and, for a name, the nearest that there is; the system then does not start, or on a reload keeps what "
+    "it had.\n"
+    "After a change: \\fBestafeta reload\\fR, or SIGHUP to estafetad(8). Addresses to listen on, uid_base, "
+    "numbers of threads\n"
+    "and sizes of the store hold from the next start on.\n"
+    ".SH SETTINGS\n";
+
 void
 config_manual(struct buf *out)
 {
+    buf_puts(out, manual_head);
     for (size_t i = 0; i < n_conf_tables; i++) {
         AUTO_BUF text = BUF_INIT(TEXT_MAX);
 
@@ -150,6 +168,7 @@ config_manual(struct buf *out)
             out->failed = true;
         put_pieces(buf_slice(&text), SLICE("\n.TP"), out);
     }
+    buf_puts(out, ".SH SEE ALSO\nestafeta(8), estafetad(8)\n");
 }
 
 int

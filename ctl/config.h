@@ -4,5 +4,5 @@
 
 /* The sample file: every setting once, commented out at its default. */
 void config_sample(struct buf *out);
-/* The settings' part of estafeta.conf(5), in man(7). */
+/* estafeta.conf(5), in man(7). */
 void config_manual(struct buf *out);

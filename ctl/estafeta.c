@@ -19,7 +19,7 @@ main(int argc, char **argv)
             command_help(stdout);
             return EX_OK;
         }
-        if (strcmp(argv[at], "--manual") == 0) { /* for the build: the commands' part of estafeta(8) */
+        if (strcmp(argv[at], "--manual") == 0) { /* for the build: estafeta(8) */
             command_manual(stdout);
             return EX_OK;
         }

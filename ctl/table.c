@@ -32,7 +32,7 @@ const struct command commands[] = {
     {"config check", "[FILE]", do_config_check, "Judge the configuration, or FILE as one.", "", {{0}}},
     {"config show", "[NAME]", do_config_show, "Show all settings as they hold, or one.", "", {{0}}},
     {"config sample", "", do_config_sample, "Print a configuration with every setting explained.", "", {{0}}},
-    {"config manual", "", do_config_manual, "Print the settings for estafeta.conf(5).", "", {{0}}},
+    {"config manual", "", do_config_manual, "Print estafeta.conf(5), the manual page of the settings.", "", {{0}}},
     {"check", "", do_check, "Read the whole store and say what is wrong.", "Runs beside a running system or on a stopped one.", {{0}}},
     {"rebuild", "", do_rebuild, "Make the index anew from the log.", "The system must be stopped. The log holds the mail; the index is a view of it.", {{0}}},
     {"backup", "DIR", do_backup, "Back up the mail of the running system, to backup/DIR below the root.",
