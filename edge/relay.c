@@ -34,7 +34,7 @@ struct relay {
     struct pending up, down;      /* to the service, to the client */
     const char *failure;
     /* drained: the last read took all there was, and nothing was told since */
-    bool busy, dead, begun, drained, client_hup, service_drained, service_hup;
+    bool busy, dead, begun, drained, client_hup, service_drained, service_ends, service_hup;
     bool client_eof;  /* close_notify came */
     bool up_done;     /* and was passed on, or the service takes no more */
     bool service_eof; /* the service will write no more */
@@ -323,7 +323,7 @@ carry_down(struct relay *r)
     do
         n = recv(r->service.fd, scratch, sizeof scratch, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    r->service_drained = n < (ssize_t)sizeof scratch && !r->service_hup;
+    r->service_drained = n < (ssize_t)sizeof scratch && !r->service_ends; /* the end is told once */
     if (n > 0)
         return put_down(r, slice_from(scratch, (size_t)n));
     if (n < 0 && errno == EAGAIN)
@@ -415,6 +415,8 @@ on_service(struct watch *w, uint32_t events)
 
     if (events & (EPOLLHUP | EPOLLERR))
         r->service_hup = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        r->service_ends = true;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         r->service_drained = false;
     if (has_room(r, w, events) && !r->lingering)
