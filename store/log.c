@@ -12,6 +12,7 @@
 
 #define SEGMENT_SIZE (64u * 1024u * 1024u)
 #define ZEROS (1024u * 1024u)
+#define LOOK  (256u * 1024u) /* bytes that are read at once to see whether all are zero */
 
 struct segment {
     uint64_t number, epoch, first_lsn, first_batch, sum, seed, size;
@@ -379,18 +380,20 @@ static enum status
 blank_behind(struct log *log, const struct segment *s, bool *blank, struct err *err)
 {
     int64_t size = log->disk.size(log->disk.self, s->fd);
-    uint8_t bytes[4096];
+    uint8_t *bytes = malloc(LOOK);
+    enum status st = bytes != NULL ? ST_OK : err_set(err, ST_MEMORY, "log: no memory");
 
     *blank = true;
-    for (uint64_t at = LOG_HEADER; size > 0 && at < (uint64_t)size && *blank; at += sizeof(bytes)) {
-        size_t n = (uint64_t)size - at < sizeof(bytes) ? (size_t)((uint64_t)size - at) : sizeof(bytes);
+    for (uint64_t at = LOG_HEADER; st == ST_OK && size > 0 && at < (uint64_t)size && *blank; at += LOOK) {
+        size_t n = (uint64_t)size - at < LOOK ? (size_t)((uint64_t)size - at) : LOOK;
 
         if (!read_full(log, s->fd, bytes, n, at))
-            return err_sys(err, "log: read segment %" PRIx64, s->number);
-        for (size_t i = 0; i < n && *blank; i++)
-            *blank = bytes[i] == 0;
+            st = err_sys(err, "log: read segment %" PRIx64, s->number);
+        else
+            *blank = bytes[0] == 0 && memcmp(bytes, bytes + 1, n - 1) == 0;
     }
-    return ST_OK;
+    free(bytes);
+    return st;
 }
 
 /* A segment's facts from its header. One whose header never became durable is marked unused. */
@@ -834,6 +837,34 @@ log_renew(struct log *log, struct err *err)
     return ST_OK;
 }
 
+/* A segment that was made ahead of need and never begun becomes this life's first, so that a start need not write one.
+ * Its number must be the highest: order by number is order by epoch. */
+static enum status
+reuse_blank(struct log *log, struct err *err)
+{
+    struct segment *blank = NULL;
+    size_t at = 0;
+
+    for (size_t i = 0; i < log->n; i++)
+        if (log->segments[i]->kind == LOG_MAIN) {
+            blank = log->segments[i];
+            at = i;
+        }
+    if (blank == NULL || !blank->unused ||
+        log->disk.size(log->disk.self, blank->fd) != (int64_t)log->settings.segment_size)
+        return ST_OK;
+    /* It may have been left by a kill: whole, but neither it nor its name durable. */
+    if (log->disk.sync(log->disk.self, blank->fd) != 0 || log->disk.sync_names(log->disk.self) != 0)
+        return err_sys(err, "log: flush segment %" PRIx64, blank->number);
+    log->spare = (struct segment){
+        .kind = LOG_MAIN, .fd = blank->fd, .number = blank->number, .size = log->settings.segment_size, .unused = true};
+    free(blank);
+    memmove(&log->segments[at], &log->segments[at + 1], (log->n - at - 1) * sizeof(struct segment *));
+    log->n--;
+    return ST_OK;
+}
+
+
 /* Main segments without a record that counts are of no use once a newer header is durable. */
 static enum status
 remove_empty(struct log *log, struct err *err)
@@ -873,7 +904,8 @@ log_open(const struct disk *disk, const struct log_settings *settings, uint64_t 
     if (disk->lock(disk->self) != 0)
         st = errno == EWOULDBLOCK ? err_set(err, ST_STATE, "log: another process has it open")
                                   : err_sys(err, "log: lock");
-    else if ((st = read_all(log, from, replay, arg, err)) == ST_OK && (st = log_renew(log, err)) == ST_OK)
+    else if ((st = read_all(log, from, replay, arg, err)) == ST_OK && (st = reuse_blank(log, err)) == ST_OK &&
+             (st = log_renew(log, err)) == ST_OK)
         st = remove_empty(log, err);
     if (st != ST_OK) {
         log_close(log);

@@ -175,8 +175,6 @@ store_open(const char *root, const struct store_settings *settings, struct store
     }
     if (st == ST_OK)
         st = log_sweep(f.log, adopted, f.index, err);
-    if (st == ST_OK && log_wants_spare(f.log))
-        st = log_prepare(f.log, err);
     if (st != ST_OK)
         goto fail;
     *files = f;
