@@ -381,7 +381,8 @@ deliver_again(struct stored_peer *p, const struct op *op, struct delivered *got)
                               .received = 1700000000000000000,
                               .sender = SLICE("a@b.example"),
                               .prefix = SLICE(PREFIX),
-                              .digest = SLICE("digest")};
+                              .digest = SLICE("digest"),
+                              .again = 1};
 
     for (uint32_t i = 0; i < ACCOUNTS; i++)
         if ((op->accounts & 1u << i) != 0 && peer_rcpt(p, account_name(i), &numbers[n]) == ST_OK)
