@@ -1,5 +1,7 @@
 #include "store/apply.h"
 
+#include "store/log_format.h"
+
 #define KEY_MAX   2048u
 #define VALUE_MAX (16u * 1024 * 1024)
 
@@ -100,6 +102,7 @@ del_all(struct apply *a, const struct row_key *key)
 NEXT(mailbox)
 NEXT(keyword)
 NEXT(body)
+NEXT(moved_body)
 NEXT(arrival)
 NEXT(queued)
 NEXT(ref)
@@ -171,10 +174,12 @@ put_segments(struct apply *a, struct slice list)
 {
     EACH(a, list, live, s)
     {
-        if (s.gone)
-            del(a, KEY(0, ROW_SEGMENT, {s.segment}));
-        else
+        if (!s.gone) {
             PUT(a, segment, &s.row, 0, ROW_SEGMENT, {s.segment});
+            continue;
+        }
+        del(a, KEY(0, ROW_SEGMENT, {s.segment}));
+        del(a, KEY(0, ROW_TABLE, {s.segment}));
     }
 }
 
@@ -482,31 +487,32 @@ on_adopt(struct apply *a, const struct record_adopt *r)
     put_segments(a, r->segments);
     EACH(a, images, imaged, i)
     { /* the image itself tells the index nothing new */
-        struct row_image row = {i.lsn, i.segment};
-
         if (i.account == 0)
-            fail(a, ST_CORRUPT);
-        PUT(a, image, &row, 0, ROW_IMAGE, {i.account});
+            PUT(a, image, &i.row, 0, ROW_TABLE, {i.row.segment});
+        else
+            PUT(a, image, &i.row, 0, ROW_IMAGE, {i.account});
     }
 }
 
 static void
 on_moved(struct apply *a, const struct record_moved *r)
 {
-    put_bodies(a, r->bodies);
+    struct slice bodies = r->bodies;
+
+    EACH(a, bodies, moved_body, b)
+    PUT(a, body, &b.row, 0, ROW_BODY, {b.body});
     put_segments(a, r->segments);
 }
 
-/* An image's rows are copied as they stand, but only if they are rows, and of this account. */
+/* An image's rows are copied as they stand, but only if they are rows, and of this account. A table (account
+ * 0) has rows of bodies alone. */
 static void
 on_image(struct apply *a, const struct record_image *r)
 {
     struct slice rows = r->rows;
     struct row_key key;
 
-    if (r->account == 0)
-        fail(a, ST_CORRUPT);
-    if (r->chunk == 0)
+    if (r->chunk == 0 && r->account != 0)
         del_all(a, KEY(r->account));
     EACH(a, rows, row, row)
     {
@@ -514,7 +520,8 @@ on_image(struct apply *a, const struct record_image *r)
         buf_put_be64(&a->key, r->account);
         buf_put(&a->key, row.key);
         if (!buf_ok(&a->key) || row_key_get(buf_slice(&a->key), &key) != ST_OK ||
-            !row_value_ok(key.kind, row.value))
+            !row_value_ok(key.kind, row.value) ||
+            (r->account == 0 && key.kind != ROW_BODY && key.kind != ROW_DIGEST))
             fail(a, ST_CORRUPT);
         else
             a->sink->put(a->sink->arg, buf_slice(&a->key), row.value);
@@ -596,6 +603,8 @@ apply_record(uint16_t type, struct slice meta, const struct row_sink *sink)
         [RECORD_MOVED] = run_moved,
     };
 
+    if (type == LOG_GONE)
+        return ST_OK; /* the log's own; it changes no row */
     if (type >= COUNT(table) || table[type] == NULL)
         return type == RECORD_IMAGE || type == 0 ? ST_CORRUPT
                                                  : ST_NEWER; /* a type we do not know came later */

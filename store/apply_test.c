@@ -204,7 +204,7 @@ adopt(struct life *life)
 
     record_live_put(&segments, &(struct record_live){2, 0, {.side = 1, .size = 4096, .sum = 0x1122334455667788}});
     for (uint64_t account = 1; account <= 2; account++)
-        record_imaged_put(&images, &(struct record_imaged){account, 3, 2});
+        record_imaged_put(&images, &(struct record_imaged){account, {3, 2, 65536, 100, 7}});
     record_adopt_write(next_record(life, RECORD_ADOPT),
                        &(struct record_adopt){buf_slice(&segments), buf_slice(&images)});
 }
@@ -363,7 +363,7 @@ TEST(apply_result)
         "private 2 1 1 1 ", "email 2 9 ", "subscription 2 \"Sent\" \n", "quota 2 \"\" ", "script 2 \"s\" ", "active 2 ",
         "memory 2 1 \"who\" 5a", "memory_due 2 90 1 \"who\" \n",
         "request 0 \"fedcba9876543210\" ", "request_due 0 700 \"fedcba9876543210\" \n",
-        "segment 0 2 01000000000000000000100000000000008877665544332211\n", "image 0 2 03000000000000000200000000000000\n",
+        "segment 0 2 01000000000000000000100000000000008877665544332211\n", "image 0 2 03000000000000000200000000000000000001000000000064000000000000000700000000000000\n",
     };
     struct life life = {0};
     AUTO_BUF text = BUF_INIT(1u << 20);

@@ -25,7 +25,13 @@
     B(end_unflushed, "a start trusts what a killed program left in the cache")      \
     B(gone_at_once, "a segment counts as gone before the record is durable")        \
     B(gone_named, "manifests go on naming a segment that is gone")                  \
-    B(missing_taken, "a missing segment needs no record that says so")
+    B(missing_taken, "a missing segment needs no record that says so")             \
+    B(image_stale, "an old image is kept for an account that changed since")        \
+    B(death_unsaid, "that a queue entry is gone is not said again")                 \
+    B(erase_unsaid, "that an account is erased is not said again")                  \
+    B(queue_unsaid, "queue entries are not said again")                             \
+    B(table_empty, "the rows of moved bodies are not written")                      \
+    B(image_overrun, "a rebuild puts old records over an image")
 
 #ifdef PLANT_BUGS
 enum bug {

@@ -132,10 +132,11 @@ put_segments(const struct draft *d, uint64_t own, struct buf *segments)
     if (st != ST_OK && st != ST_NOTFOUND)
         return st;
     row.live += here;
+    row.size += here;
     record_live_put(segments, &(struct record_live){own, 0, row});
     if (d->body->side)
         record_live_put(segments, &(struct record_live){
-                                      d->body->place.segment, 0, {1, d->body->n}
+                                      d->body->place.segment, 0, {1, d->body->n, d->body->n, d->body->sum}
         });
     return ST_OK;
 }

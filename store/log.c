@@ -435,7 +435,7 @@ read_header(struct log *log, struct segment *s, uint8_t *bytes, struct err *err)
     s->sum = h.sum;
     s->seed = h.seed;
     s->size = h.size;
-    s->used = LOG_HEADER;
+    s->used = s->kind == LOG_MAIN ? LOG_HEADER : h.size;
     s->end = h.first_lsn;
     return ST_OK;
 }
@@ -1210,6 +1210,12 @@ log_side_append(struct log_side *side, struct slice bytes, struct err *err)
     return ST_OK;
 }
 
+struct log_place
+log_side_at(const struct log_side *side)
+{
+    return (struct log_place){side->segment.number, LOG_HEADER + side->n};
+}
+
 void
 log_side_drop(struct log_side *side)
 {
@@ -1322,7 +1328,8 @@ log_segments(struct log *log, struct log_segment **result, size_t *n, struct err
                                              .first_lsn = s->first_lsn,
                                              .end_lsn = __atomic_load_n(&s->end, __ATOMIC_ACQUIRE),
                                              .bytes = used,
-                                             .size = s->size};
+                                             .size = s->size,
+                                             .sum = s->sum};
     }
     pthread_rwlock_unlock(&log->lock);
     if (list == NULL)

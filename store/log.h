@@ -91,6 +91,7 @@ struct log_segment {
     uint64_t end_lsn;   /* main: behind its last record */
     uint64_t bytes;     /* of the file, header included; main: up to what is durable now, or as pre-written if not known */
     uint64_t size;      /* of the file */
+    uint64_t sum;       /* side */
 };
 #define LOG_NAME_MAX 32u
 /* As a file is called: "seg-0000000000000001". */
@@ -111,6 +112,7 @@ MUST_CHECK enum status log_forget(struct log *log, uint64_t number, struct err *
 struct log_side;
 MUST_CHECK enum status log_side_begin(struct log *log, struct log_side **side, struct err *err);
 MUST_CHECK enum status log_side_append(struct log_side *side, struct slice bytes, struct err *err);
+struct log_place log_side_at(const struct log_side *side); /* where the next byte goes */
 /* Durable on ST_OK: *place, *n bytes and their XXH3-64, for the record that adopts it. Ends `side` either way. */
 MUST_CHECK enum status log_side_seal(struct log_side *side, struct log_place *place, uint64_t *n, uint64_t *sum,
                                      struct err *err);

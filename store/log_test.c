@@ -10,6 +10,7 @@
  */
 #include "store/log.h"
 #include "store/bugs.h"
+#include "store/disk_memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,272 +18,10 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define FILES 96
-#define SECTOR 512u
 #define SEGMENT (192u * 1024u)
 #define BATCH (24u * 1024u)
 #define BATCHES 64
 #define SIDES 16
-
-/* --- randomness: xorshift, so that a seed tells all --- */
-
-static uint64_t rng;
-
-static uint64_t
-rnd(uint64_t n)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return n == 0 ? 0 : rng % n;
-}
-
-/* --- the disk --- */
-
-struct file {
-    char name[40];
-    bool used;          /* a name now */
-    bool named_durably; /* the name, or its absence, as the disk would show it after a power cut */
-    uint8_t *now, *kept; /* contents: as written; as flushed */
-    size_t n, n_kept, cap;
-    uint8_t *dirty; /* per sector */
-};
-
-static struct file files[FILES];
-static long countdown;   /* operations until the power is cut; < 0: never */
-static bool off;         /* it is */
-static int sync_fails;   /* so many syncs from now one fails; 0: none */
-static bool locked;
-
-static bool
-power(void)
-{
-    if (off || (countdown >= 0 && countdown-- == 0))
-        off = true;
-    if (off)
-        errno = EIO;
-    return !off;
-}
-
-static void
-grow(struct file *f, size_t n)
-{
-    size_t cap = f->cap == 0 ? SEGMENT : f->cap;
-
-    while (cap < n)
-        cap *= 2;
-    if (cap == f->cap)
-        return;
-    f->now = realloc(f->now, cap);
-    f->kept = realloc(f->kept, cap);
-    f->dirty = realloc(f->dirty, cap / SECTOR);
-    memset(f->now + f->cap, 0, cap - f->cap);
-    memset(f->kept + f->cap, 0, cap - f->cap);
-    memset(f->dirty + f->cap / SECTOR, 0, (cap - f->cap) / SECTOR);
-    f->cap = cap;
-}
-
-static void
-forget(struct file *f)
-{
-    free(f->now);
-    free(f->kept);
-    free(f->dirty);
-    *f = (struct file){0};
-}
-
-static int
-d_open(void *self, const char *name, bool create)
-{
-    int spare = -1;
-
-    if (!power())
-        return -1;
-    for (int i = 0; i < FILES; i++) {
-        if (files[i].used && strcmp(files[i].name, name) == 0) {
-            errno = EEXIST;
-            return create ? -1 : i;
-        }
-        if (!files[i].used && !files[i].named_durably && spare < 0)
-            spare = i;
-    }
-    errno = spare < 0 ? ENOSPC : ENOENT;
-    if (!create || spare < 0)
-        return -1;
-    forget(&files[spare]);
-    (void)snprintf(files[spare].name, sizeof(files[spare].name), "%s", name);
-    files[spare].used = true;
-    return spare;
-}
-
-static int
-d_close(void *self, int fd)
-{
-    return 0;
-}
-
-static ssize_t
-d_pread(void *self, int fd, void *to, size_t n, uint64_t at)
-{
-    struct file *f = &files[fd];
-
-    if (at >= f->n)
-        return 0;
-    if (n > f->n - at)
-        n = f->n - at;
-    memcpy(to, f->now + at, n);
-    return (ssize_t)n;
-}
-
-static ssize_t
-d_pwrite(void *self, int fd, const void *from, size_t n, uint64_t at)
-{
-    struct file *f = &files[fd];
-    bool cut = !off && countdown == 0; /* the power goes in the middle of this one */
-
-    if (!power() && !cut)
-        return -1;
-    grow(f, at + n);
-    memcpy(f->now + at, from, n);
-    if (at + n > f->n)
-        f->n = at + n;
-    for (size_t s = at / SECTOR; s <= (at + n - 1) / SECTOR; s++)
-        f->dirty[s] = 1;
-    if (cut) {
-        errno = EIO;
-        return -1;
-    }
-    return (ssize_t)n;
-}
-
-static int64_t
-d_size(void *self, int fd)
-{
-    return (int64_t)files[fd].n;
-}
-
-static int
-d_sync(void *self, int fd)
-{
-    struct file *f = &files[fd];
-
-    if (!power())
-        return -1;
-    if (sync_fails > 0 && --sync_fails == 0) {
-        /* As Linux does: some sectors went, the others are lost to the disk and yet marked clean. */
-        for (size_t s = 0; s * SECTOR < f->n; s++) {
-            if (f->dirty[s] && rnd(2) == 0)
-                memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
-            f->dirty[s] = 0;
-        }
-        errno = EIO;
-        return -1;
-    }
-    for (size_t s = 0; s * SECTOR < f->n; s++)
-        if (f->dirty[s])
-            memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
-    memset(f->dirty, 0, f->cap / SECTOR);
-    f->n_kept = f->n;
-    return 0;
-}
-
-static int
-d_sync_names(void *self)
-{
-    if (!power())
-        return -1;
-    for (int i = 0; i < FILES; i++)
-        files[i].named_durably = files[i].used;
-    return 0;
-}
-
-static int
-d_remove(void *self, const char *name)
-{
-    if (!power())
-        return -1;
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used && strcmp(files[i].name, name) == 0) {
-            files[i].used = false;
-            return 0;
-        }
-    errno = ENOENT;
-    return -1;
-}
-
-static int
-d_list(void *self, void (*each)(void *arg, const char *name), void *arg)
-{
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used)
-            each(arg, files[i].name);
-    return 0;
-}
-
-static int
-d_lock(void *self)
-{
-    if (locked) {
-        errno = EWOULDBLOCK;
-        return -1;
-    }
-    return 0;
-}
-
-static const struct disk disk = {NULL,   d_open,       d_close,  d_pread, d_pwrite, d_size,
-                                 d_sync, d_sync_names, d_remove, d_list,  d_lock};
-
-static void
-wipe(void)
-{
-    for (int i = 0; i < FILES; i++)
-        forget(&files[i]);
-    off = false;
-    countdown = -1;
-    sync_fails = 0;
-}
-
-/* The power comes back: each unflushed sector and name is there or not, as chance wills. */
-static void
-reboot(void)
-{
-    unsigned keep = (unsigned)rnd(4); /* of four: 0 nothing, 3 nearly all */
-
-    for (int i = 0; i < FILES; i++) {
-        struct file *f = &files[i];
-
-        if (f->used != f->named_durably && rnd(2) == 0)
-            f->used = f->named_durably;
-        f->named_durably = f->used;
-        if (!f->used) {
-            forget(f);
-            continue;
-        }
-        for (size_t s = 0; s * SECTOR < f->n; s++)
-            if (f->dirty[s] && rnd(4) < keep)
-                memcpy(f->kept + s * SECTOR, f->now + s * SECTOR, SECTOR);
-        if (f->n > f->n_kept && rnd(2) == 0)
-            f->n_kept = f->n; /* the longer size arrived; what did not is zeros */
-        f->n = f->n_kept;
-        if (f->cap > 0) {
-            memset(f->kept + f->n, 0, f->cap - f->n);
-            memcpy(f->now, f->kept, f->cap);
-            memset(f->dirty, 0, f->cap / SECTOR);
-        }
-    }
-    off = false;
-    countdown = -1;
-    sync_fails = 0;
-}
-
-/* The program was killed and the machine lives on: what is read is what was written, flushed or not. */
-static void
-killed(void)
-{
-    off = false;
-    countdown = -1;
-    sync_fails = 0;
-}
 
 /* --- the client and what it knows --- */
 
@@ -315,11 +54,11 @@ fail(const char *what, uint64_t a, uint64_t b)
 static size_t
 make_body(uint8_t *to)
 {
-    size_t n = (size_t)rnd(9000) + 1;
+    size_t n = (size_t)mem_rnd(9000) + 1;
 
     for (size_t i = 0; i < n; i++)
-        to[i] = (uint8_t)rnd(256);
-    if (n > 600 && rnd(2) == 0)
+        to[i] = (uint8_t)mem_rnd(256);
+    if (n > 600 && mem_rnd(2) == 0)
         for (size_t at = 0; at + LOG_BATCH_HEADER + LOG_RECORD_HEADER <= n; at += 8)
             if (at % 128 < 48) {
                 struct log_batch_header h = {LOG_BATCH_HEADER + LOG_RECORD_HEADER, 1, 1000000, 1000000};
@@ -344,28 +83,28 @@ write_side(struct log *log, struct log_place *place, uint64_t *n, uint64_t *sum)
     struct log_side *side;
 
     *n = 0;
-    if (rnd(6) != 0)
+    if (mem_rnd(6) != 0)
         return true;
     if (log_side_begin(log, &side, NULL) != ST_OK)
         return false;
     for (int i = 0; i < 3; i++) {
-        size_t part = (size_t)rnd(sizeof(bytes)) + 1;
+        size_t part = (size_t)mem_rnd(sizeof(bytes)) + 1;
 
         for (size_t k = 0; k < part; k++)
-            bytes[k] = (uint8_t)rnd(256);
+            bytes[k] = (uint8_t)mem_rnd(256);
         if (log_side_append(side, slice_from(bytes, part), NULL) != ST_OK) {
             log_side_drop(side);
             return false;
         }
     }
-    if (rnd(4) == 0) {
+    if (mem_rnd(4) == 0) {
         log_side_drop(side);
         *n = 0;
         return true;
     }
     if (log_side_seal(side, place, n, sum, NULL) != ST_OK)
         return false;
-    if (rnd(4) == 0)
+    if (mem_rnd(4) == 0)
         *n = 0; /* nobody adopts it: to be swept */
     return true;
 }
@@ -378,10 +117,10 @@ choose_gone(struct log *log)
     uint64_t chosen = 0;
     size_t n = 0;
 
-    if (rnd(3) != 0 || log_segments(log, &list, &n, NULL) != ST_OK)
+    if (mem_rnd(3) != 0 || log_segments(log, &list, &n, NULL) != ST_OK)
         return 0;
     for (size_t i = 0; i < n; i++) {
-        if (list[i].kind == LOG_MAIN && !list[i].current && !list[i].gone && (chosen == 0 || rnd(2) == 0))
+        if (list[i].kind == LOG_MAIN && !list[i].current && !list[i].gone && (chosen == 0 || mem_rnd(2) == 0))
             chosen = list[i].number;
     }
     free(list);
@@ -410,13 +149,13 @@ write_batch_of(struct log *log, struct log_batch *b)
     if (n_known == BATCHES)
         return false;
     if (log_wants_spare(log) && log_prepare(log, NULL) != ST_OK)
-        return !off;
+        return !mem_off;
     if (!write_side(log, &side, &side_n, &side_sum) || log_batch_begin(log, b) != ST_OK)
         return false;
     *k = (struct known){.fate = UNDER_WAY, .side = side_n > 0 ? side.segment : 0};
-    for (uint32_t i = 0; i < 1 + (uint32_t)rnd(8); i++) {
+    for (uint32_t i = 0; i < 1 + (uint32_t)mem_rnd(8); i++) {
         struct slice parts[2];
-        uint64_t lsn, tag[4] = {i == 0 ? k->side : 0, side_n, side_sum, rnd(UINT64_MAX)};
+        uint64_t lsn, tag[4] = {i == 0 ? k->side : 0, side_n, side_sum, mem_rnd(UINT64_MAX)};
         size_t n = make_body(body);
         struct log_place place;
 
@@ -442,19 +181,19 @@ write_batch_of(struct log *log, struct log_batch *b)
             k->gone = 0;
     }
     n_known++;
-    if (rnd(12) == 0)
-        sync_fails = 1 + (int)rnd(3);
+    if (mem_rnd(12) == 0)
+        mem_sync_fails = 1 + (int)mem_rnd(3);
     st = log_batch_commit(log, b, NULL);
-    sync_fails = 0;
+    mem_sync_fails = 0;
     if (st == ST_OK)
         k->fate = ACKED;
     else if (st == ST_IO || st == ST_NOSPACE)
         k->fate = REFUSED;
     if (k->fate == ACKED)
         highest_lsn = k->first_lsn + k->records - 1;
-    if (k->fate == ACKED && k->gone != 0 && rnd(2) == 0 && log_forget(log, k->gone, NULL) == ST_OK)
+    if (k->fate == ACKED && k->gone != 0 && mem_rnd(2) == 0 && log_forget(log, k->gone, NULL) == ST_OK)
         note_forgotten(k->gone);
-    return st != ST_UNKNOWN && !off;
+    return st != ST_UNKNOWN && !mem_off;
 }
 
 /* --- replay against what is known --- */
@@ -534,8 +273,8 @@ recover(struct log **log)
 
     for (int i = 0; i < n_known; i++)
         known[i].missed = false;
-    st = log_open(&disk, &settings, 0, on_record, &c, log, &err);
-    if (off)
+    st = log_open(&mem_disk, &settings, 0, on_record, &c, log, &err);
+    if (mem_off)
         return true; /* cut again, during recovery */
     if (st != ST_OK)
         return c.bad ? false : (snprintf(failure, sizeof(failure), "recovery: %.200s", err.text), false);
@@ -553,7 +292,7 @@ recover(struct log **log)
         return fail("numbers go back", log_epoch(*log), log_next_lsn(*log));
     highest_epoch = log_epoch(*log);
     if (log_sweep(*log, is_adopted, NULL, NULL) != ST_OK)
-        return off || fail("sweep", 0, 0);
+        return mem_off || fail("sweep", 0, 0);
     for (int i = 0; i < n_known; i++)
         if (known[i].gone != 0 && (known[i].fate == ACKED || known[i].fate == FORGOTTEN)) {
             if (log_has_segment(*log, known[i].gone))
@@ -579,13 +318,13 @@ on_side(void *arg, const struct log_record *r, struct log_place body)
     memcpy(tag, r->meta.p, sizeof(tag));
     if (tag[0] == 0)
         return ST_OK;
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < MEM_FILES; i++) {
         char name[40];
 
         (void)snprintf(name, sizeof(name), "side-%016" PRIx64, tag[0]);
-        if (!files[i].used || strcmp(files[i].name, name) != 0)
+        if (!mem_files[i].used || strcmp(mem_files[i].name, name) != 0)
             continue;
-        if (tag[1] > sizeof(bytes) || d_pread(NULL, i, bytes, tag[1], LOG_HEADER) != (ssize_t)tag[1] ||
+        if (tag[1] > sizeof(bytes) || mem_pread(NULL, i, bytes, tag[1], LOG_HEADER) != (ssize_t)tag[1] ||
             XXH3_64bits(bytes, tag[1]) != tag[2])
             c->bad = !fail("a side segment's bytes are lost", tag[0], tag[1]);
         return ST_OK;
@@ -601,7 +340,7 @@ check_sides(void)
     struct check c = {0};
     struct log *log;
 
-    if (log_open(&disk, &settings, 0, on_side, &c, &log, NULL) == ST_OK)
+    if (log_open(&mem_disk, &settings, 0, on_side, &c, &log, NULL) == ST_OK)
         log_close(log);
     return !c.bad;
 }
@@ -622,7 +361,7 @@ check_rot(void)
     struct err err = {0};
     enum status st;
 
-    wipe();
+    mem_wipe();
     n_known = 0;
     highest_lsn = highest_epoch = 0;
     if (!recover(&log))
@@ -637,13 +376,13 @@ check_rot(void)
             log_batch_commit(log, &b, NULL) != ST_OK)
             return fail("write", 0, 0);
         if (i == 1)
-            for (int k = 0; k < FILES; k++)
-                if (files[k].used && d_pread(NULL, k, &lsn, 8, place.offset) == 8 && memcmp(&lsn, "precious", 8) == 0)
-                    files[k].now[place.offset + rnd(8)] ^= 1;
+            for (int k = 0; k < MEM_FILES; k++)
+                if (mem_files[k].used && mem_pread(NULL, k, &lsn, 8, place.offset) == 8 && memcmp(&lsn, "precious", 8) == 0)
+                    mem_files[k].now[place.offset + mem_rnd(8)] ^= 1;
     }
     log_batch_done(&b);
     log_close(log);
-    st = log_open(&disk, &settings, 0, on_any, NULL, &log, &err);
+    st = log_open(&mem_disk, &settings, 0, on_any, NULL, &log, &err);
     if (st == ST_OK)
         log_close(log);
     return st == ST_CORRUPT || fail("rot was not told", st, 0);
@@ -662,7 +401,7 @@ open_from(uint64_t from, bool rebuild, int *count, struct log **log)
     struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH, .rebuild = rebuild};
 
     *count = 0;
-    return log_open(&disk, &settings, from, count_record, count, log, NULL);
+    return log_open(&mem_disk, &settings, from, count_record, count, log, NULL);
 }
 
 /* Batches of one record of 20 KiB until there are `segments` more main segments with records. */
@@ -702,7 +441,7 @@ check_gone(void)
     int all, count;
     bool good;
 
-    wipe();
+    mem_wipe();
     if (open_from(0, false, &count, &log) != ST_OK || !fill(log, 3, &lsn) || log_segments(log, &list, &n, NULL) != ST_OK)
         return fail("gone: fill", 0, 0);
     middle = list[1].number;
@@ -717,16 +456,16 @@ check_gone(void)
         return fail("gone: records", (uint64_t)all, lsn);
     log_close(log);
     /* The index has all but the last record: nothing else is read, not even what rots. */
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used && strtoull(files[i].name + 4, NULL, 16) == list[0].number)
-            files[i].now[LOG_HEADER + 100] ^= 1;
+    for (int i = 0; i < MEM_FILES; i++)
+        if (mem_files[i].used && strtoull(mem_files[i].name + 4, NULL, 16) == list[0].number)
+            mem_files[i].now[LOG_HEADER + 100] ^= 1;
     good = open_from(lsn - 1, false, &count, &log) == ST_OK && count == 1 && log_next_lsn(log) == lsn + 1 &&
            log_scan_segment(log, list[0].number, count_record, &all, NULL) == ST_CORRUPT;
     if (!good)
         return fail("gone: passing over", (uint64_t)count, 0);
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used && strtoull(files[i].name + 4, NULL, 16) == list[0].number)
-            files[i].now[LOG_HEADER + 100] ^= 1;
+    for (int i = 0; i < MEM_FILES; i++)
+        if (mem_files[i].used && strtoull(mem_files[i].name + 4, NULL, 16) == list[0].number)
+            mem_files[i].now[LOG_HEADER + 100] ^= 1;
     at = middle; /* little-endian, as the tests' machines are; the format says so, not this line */
     if (log_batch_begin(log, &b) != ST_OK ||
         log_batch_add(log, &b, LOG_GONE, slice_from(&at, 8), NULL, 0, &lsn, &place) != ST_OK ||
@@ -748,9 +487,9 @@ check_gone(void)
         return fail("gone: rebuild", (uint64_t)count, 0);
     log_close(log);
     /* Another one is missing, and no record says why. */
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used && strtoull(files[i].name + 4, NULL, 16) == list[2].number)
-            files[i].used = false;
+    for (int i = 0; i < MEM_FILES; i++)
+        if (mem_files[i].used && strtoull(mem_files[i].name + 4, NULL, 16) == list[2].number)
+            mem_files[i].used = false;
     good = open_from(0, true, &count, &log) == ST_CORRUPT;
     free(list);
     return good || fail("gone: a missing segment was taken", 0, 0);
@@ -765,14 +504,14 @@ check_side_sums(void)
     uint64_t n, sum;
     int count;
 
-    wipe();
+    mem_wipe();
     if (open_from(0, false, &count, &log) != ST_OK || log_side_begin(log, &side, NULL) != ST_OK ||
         log_side_append(side, SLICE("side"), NULL) != ST_OK || log_side_seal(side, &place, &n, &sum, NULL) != ST_OK ||
         log_check_side(log, place.segment, NULL) != ST_OK)
         abort();
-    for (int i = 0; i < FILES; i++)
-        if (files[i].used && strncmp(files[i].name, "side-", 5) == 0)
-            files[i].now[LOG_HEADER + 2] ^= 4;
+    for (int i = 0; i < MEM_FILES; i++)
+        if (mem_files[i].used && strncmp(mem_files[i].name, "side-", 5) == 0)
+            mem_files[i].now[LOG_HEADER + 2] ^= 4;
     if (log_check_side(log, place.segment, NULL) != ST_CORRUPT)
         abort();
     if (log_forget(log, place.segment, NULL) != ST_OK || log_has_segment(log, place.segment))
@@ -788,26 +527,26 @@ image(void)
     struct log_batch b = {0};
     bool good = true;
 
-    wipe();
+    mem_wipe();
     n_known = 0;
     highest_lsn = highest_epoch = 0;
     for (int crash = 0; crash < 3 && good; crash++) {
-        if (crash > 0 && rnd(4) == 0)
-            countdown = (long)rnd(12);
+        if (crash > 0 && mem_rnd(4) == 0)
+            mem_countdown = (long)mem_rnd(12);
         log = NULL;
         good = recover(&log);
-        if (good && log != NULL && !off) {
-            countdown = (long)rnd(60);
+        if (good && log != NULL && !mem_off) {
+            mem_countdown = (long)mem_rnd(60);
             while (write_batch_of(log, &b))
                 ;
         }
         if (log != NULL && good)
             log_close(log);
-        off = true;
-        if (rnd(3) == 0)
-            killed();
+        mem_off = true;
+        if (mem_rnd(3) == 0)
+            mem_killed();
         else
-            reboot();
+            mem_reboot();
     }
     log = NULL;
     good = good && recover(&log);
@@ -816,7 +555,7 @@ image(void)
         good = check_sides();
     }
     log_batch_done(&b);
-    return good && (rnd(20) != 0 || check_rot());
+    return good && (mem_rnd(20) != 0 || check_rot());
 }
 
 int
@@ -834,7 +573,7 @@ main(int argc, char **argv)
     bug_plant(getenv("ESTAFETA_BUG"));
 #endif
     for (uint64_t i = 0; i < images; i++) {
-        rng = (seed + i) * 0x9e3779b97f4a7c15u | 1;
+        mem_seed = (seed + i) * 0x9e3779b97f4a7c15u | 1;
         if (!image()) {
             printf("log_test: image with --seed %" PRIu64 " --images 1: %s\n", seed + i, failure);
             return 1;
@@ -845,7 +584,7 @@ main(int argc, char **argv)
         printf("log_test: %s\n", failure);
         return 1;
     }
-    wipe();
+    mem_wipe();
     printf("log_test: %" PRIu64 " images, every acknowledged batch exactly once\n", images);
     return 0;
 }

@@ -39,6 +39,7 @@ enum record_type {
     RECORD_ADOPT,             /* record_adopt: side segments that live from now on (compaction, images, import) */
     RECORD_MOVED,             /* record_moved: bodies lie elsewhere now */
     RECORD_IMAGE              /* record_image: a chunk of an account image; only inside side segments */
+    /* 0xffff is LOG_GONE, log_format.h */
 };
 
 /* record_x_write() appends the metadata; record_x_read(): ST_NEWER, ST_CORRUPT. Lists are read by whoever walks them. */
@@ -81,6 +82,10 @@ IPC_MESSAGE(record_keyword, RECORD_KEYWORD_FIELDS)
     FIELD(row_body, row)          \
     FIELD(bytes, digest)
 IPC_MESSAGE(record_body, RECORD_BODY_FIELDS)
+#define RECORD_MOVED_BODY_FIELDS(FIELD) \
+    FIELD(u64, body)                    \
+    FIELD(row_body, row)
+IPC_MESSAGE(record_moved_body, RECORD_MOVED_BODY_FIELDS)
 /* A message comes into a mailbox. usage, status, places: after it; of two in one record the later ones are final. */
 #define RECORD_ARRIVAL_FIELDS(FIELD) \
     FIELD(u64, account)              \
@@ -155,11 +160,10 @@ IPC_MESSAGE(record_request, RECORD_REQUEST_FIELDS)
     FIELD(bytes, key)            \
     FIELD(bytes, value)
 IPC_MESSAGE(record_row, RECORD_ROW_FIELDS)
-/* The newest image of an account, as row_image. */
+/* The newest image of an account: records of it up to row.lsn are dead. account 0: the table of row.segment. */
 #define RECORD_IMAGED_FIELDS(FIELD) \
     FIELD(u64, account)             \
-    FIELD(u64, lsn)                 \
-    FIELD(u64, segment)
+    FIELD(row_image, row)
 IPC_MESSAGE(record_imaged, RECORD_IMAGED_FIELDS)
 
 /* --- the records --- */
@@ -310,7 +314,7 @@ RECORD(requests_forget, RECORD_REQUESTS_FORGET_FIELDS)
     FIELD(bytes, segments)         \
     FIELD(bytes, images)
 RECORD(adopt, RECORD_ADOPT_FIELDS)
-/* bodies: packed record_body, with the digests, for the record that held them dies with its segment. */
+/* bodies: packed record_moved_body. Their digests, and these rows too, stand in the table of the segment they went to. */
 #define RECORD_MOVED_FIELDS(FIELD) \
     FIELD(bytes, bodies)           \
     FIELD(bytes, segments)

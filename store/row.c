@@ -43,6 +43,7 @@ static const struct shape {
     {ROW_BROKEN, "broken", true, {8}, 0, 0},
     {ROW_FORMAT, "format", true, {0}, 0, 0},
     {ROW_IMAGE, "image", true, {8}, 0, 0},
+    {ROW_TABLE, "table", true, {8}, 0, 0},
 };
 
 static const struct shape *
@@ -250,6 +251,7 @@ row_value_ok(enum row_kind kind, struct slice value)
     case ROW_SHARD:
         return OK_AS(shard);
     case ROW_IMAGE:
+    case ROW_TABLE:
         return OK_AS(image);
     case ROW_NAME:
     case ROW_ACCOUNT_NAME:

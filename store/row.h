@@ -40,6 +40,7 @@
  *   0 43 broken       8 account                            row_name: why the account is out of service
  *   0 44 format                                            row_number: ROW_VERSION
  *   0 45 image        8 account                            row_image: its newest, so that older ones can go
+ *   0 46 table        8 segment                            row_image: of the bodies that compaction put there
  */
 #pragma once
 #include "ipc/codec.h"
@@ -80,7 +81,8 @@ enum row_kind {
     ROW_APPLIED,
     ROW_BROKEN,
     ROW_FORMAT,
-    ROW_IMAGE
+    ROW_IMAGE,
+    ROW_TABLE
 };
 
 /* A key as values; parts and tail that its kind does not have are 0. */
@@ -254,7 +256,7 @@ ROW_VALUE(row_extent, ROW_EXTENT_FIELDS)
 ROW_VALUE(row_queue, ROW_QUEUE_FIELDS)
 
 /* live: bytes of bodies there that something refers to. side 1: adopted; size and sum: its bytes and their XXH3-64 as
- * it was sealed, for a side segment's bytes have no other checksum. */
+ * it was sealed, for a side segment's bytes have no other checksum. side 0: size: bytes of all bodies ever put there. */
 #define ROW_SEGMENT_FIELDS(FIELD) \
     FIELD(u8, side)               \
     FIELD(u64, live)              \
@@ -277,8 +279,12 @@ ROW_VALUE(row_request, ROW_REQUEST_FIELDS)
     FIELD(u64, body)            \
     FIELD(u64, queue)
 ROW_VALUE(row_shard, ROW_SHARD_FIELDS)
-/* It holds all of the account up to lsn. */
+/* An image of an account, or of the body and digest rows of bodies (a table), as of lsn: n bytes in a side segment and
+ * their XXH3-64. They do not count as live there. image.h */
 #define ROW_IMAGE_FIELDS(FIELD) \
     FIELD(u64, lsn)             \
-    FIELD(u64, segment)
+    FIELD(u64, segment)         \
+    FIELD(u64, offset)          \
+    FIELD(u64, n)               \
+    FIELD(u64, sum)
 ROW_VALUE(row_image, ROW_IMAGE_FIELDS)

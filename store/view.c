@@ -1,5 +1,6 @@
 #include "store/view.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define BUCKETS    65536u
@@ -156,6 +157,32 @@ set_value(struct view *view, struct value *v, bool there, struct slice bytes)
     return true;
 }
 
+/* Kinds that the judge reads by key. What else a batch puts is not kept here, so it cannot be asked for. */
+static bool
+wanted(enum row_kind kind)
+{
+    switch (kind) {
+    case ROW_ACCOUNT:
+    case ROW_USAGE:
+    case ROW_MAILBOX:
+    case ROW_STATUS:
+    case ROW_NAME:
+    case ROW_ACCOUNT_NAME:
+    case ROW_BODY:
+    case ROW_REFS:
+    case ROW_SEGMENT:
+    case ROW_REQUEST:
+    case ROW_SHARD:
+    case ROW_BROKEN:
+    case ROW_QUEUE:
+    case ROW_IMAGE:
+    case ROW_TABLE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 enum status
 view_get(struct view *view, const struct row_key *key, struct slice *value)
 {
@@ -163,6 +190,7 @@ view_get(struct view *view, const struct row_key *key, struct slice *value)
     const struct value *v;
     enum status st;
 
+    assert(wanted(key->kind)); /* it would be kept for ever as it was first read */
     buf_clear(&view->key);
     row_key_put(&view->key, key);
     e = buf_ok(&view->key) ? entry_of(view, buf_slice(&view->key)) : NULL;
@@ -240,34 +268,12 @@ view_touched(const struct view *view, uint64_t account)
 
 /* --- the batch --- */
 
-/* Kinds that the judge reads by key. What else a batch puts is not kept here. */
-static bool
-wanted(enum row_kind kind)
-{
-    switch (kind) {
-    case ROW_ACCOUNT:
-    case ROW_USAGE:
-    case ROW_MAILBOX:
-    case ROW_STATUS:
-    case ROW_NAME:
-    case ROW_ACCOUNT_NAME:
-    case ROW_BODY:
-    case ROW_REFS:
-    case ROW_SEGMENT:
-    case ROW_REQUEST:
-    case ROW_SHARD:
-    case ROW_BROKEN:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Of these only what the batch itself put is needed: they are seldom read twice. */
 static bool
 fleeting(enum row_kind kind)
 {
-    return kind == ROW_BODY || kind == ROW_REFS || kind == ROW_REQUEST;
+    return kind == ROW_BODY || kind == ROW_REFS || kind == ROW_REQUEST || kind == ROW_QUEUE || kind == ROW_IMAGE ||
+           kind == ROW_TABLE;
 }
 
 static enum row_kind

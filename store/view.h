@@ -15,7 +15,7 @@ struct view;
 struct view *view_new(struct index *index, size_t bytes);
 void view_free(struct view *view);
 
-/* The value as it is now; good until the next put, view_keep or view_drop. ST_NOTFOUND, or what the index says. */
+/* The value as it is now, of a kind that view.c lists as wanted; good until the next put, view_keep or view_drop. ST_NOTFOUND, or what the index says. */
 MUST_CHECK enum status view_get(struct view *view, const struct row_key *key, struct slice *value);
 /* Has this batch put or deleted rows of the account? Whoever scans the index for it must wait for the next batch. */
 bool view_touched(const struct view *view, uint64_t account);
