@@ -122,6 +122,8 @@ open_folders(const char *root, struct store_files *f, struct err *err)
         return err_sys(err, "stored: %s", path);
     if (mkdirat(f->dir, "log", 0700) != 0 && errno != EEXIST)
         return err_sys(err, "stored: make %s/log", path);
+    if (fsync(f->dir) != 0) /* the folder's name, also one that a killed start made */
+        return err_sys(err, "stored: flush %s", path);
     f->log_dir = openat(f->dir, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->log_dir < 0)
         return err_sys(err, "stored: %s/log", path);
@@ -142,8 +144,9 @@ adopted(void *arg, uint64_t number)
 static enum status
 build_index(struct store_files *f, const struct store_settings *settings, const char *path, struct err *err)
 {
+    const struct index_settings rows = {.memtable = settings->index_memory};
     struct index *fresh;
-    enum status st = index_build(path, NULL, &fresh, err);
+    enum status st = index_build(path, &rows, &fresh, err);
 
     if (st != ST_OK)
         return st;
@@ -152,7 +155,7 @@ build_index(struct store_files *f, const struct store_settings *settings, const 
         index_close(fresh);
         return st;
     }
-    return index_switch(path, NULL, fresh, &f->index, err);
+    return index_switch(path, &rows, fresh, &f->index, err);
 }
 
 enum status
@@ -160,13 +163,14 @@ store_open(const char *root, const struct store_settings *settings, struct store
            struct err *err)
 {
     struct store_files f = {.dir = -1, .log_dir = -1};
+    const struct index_settings rows = {.memtable = settings->index_memory};
     char path[PATH_MAX];
     enum status st = open_folders(root, &f, err);
 
     if (st != ST_OK)
         goto fail;
     (void)snprintf(path, sizeof(path), "%s/store/index", root);
-    st = index_open(path, NULL, &f.index, err);
+    st = index_open(path, &rows, &f.index, err);
     if (st == ST_OK) {
         st = open_log(&f, settings, f.index, err);
     } else if (st == ST_STALE || st == ST_CORRUPT || st == ST_IO) {

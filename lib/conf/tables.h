@@ -42,7 +42,8 @@
     SET(bytesize, unflushed, "64M", "4M", "4G", "Bytes of mail that may wait for the disk; more get 451.")            \
     SET(bytesize, disk_reserve, "64M", "0", "1T", "Bytes of the disk that stay free; below it mail gets 452.")         \
     SET(count, reader_threads, "2", "1", "64", "Threads that read mail for sessions.")                                \
-    SET(bytesize, segment_size, "64M", "1M", "4G", "Size of a file of the log.")
+    SET(bytesize, segment_size, "64M", "5M", "4G", "Size of a file of the log.")                                      \
+    SET(bytesize, index_memory, "32M", "64K", "4G", "New rows of the index that stay in memory until they become a file.")
 
 #define SMTP_SETTINGS(SET)                                                                                            \
     DOMAIN_SETTING(SET)                                                                                               \
