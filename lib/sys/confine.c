@@ -68,7 +68,7 @@ static const struct call calls[] = {
     {"fadvise64", S},        {"readahead", S},       {"copy_file_range", S}, {"statfs", S},
     {"fstatfs", S},          {"utimensat", S},       {"preadv2", S},         {"pwritev2", S},
     /* threads: clone has a rule of its own */
-    {"sched_setaffinity", S}, {"sched_getparam", S | A}, {"sched_getscheduler", S | A}, {"setpriority", S},
+    {"sched_setaffinity", S}, {"sched_getparam", S | A}, {"sched_getscheduler", S | A}, {"setpriority", S | A},
     {"getpriority", S},      {"ioprio_set", S},      {"mincore", S},         {"mlock", A | K},
 #if FIBER_ASAN /* symbols, memory maps and the search for leaks at the end */
     {"openat", P | E},       {"open", P | E},        {"readlink", P | E},    {"readlinkat", P | E},
