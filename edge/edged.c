@@ -196,6 +196,25 @@ give(struct conn *c, int fd)
 
 /* --- TLS --- */
 
+/* There will be no session. Before STARTTLS the connection was a service's, and known to authd. */
+static void
+tls_failed(struct conn *c)
+{
+    if (!services[c->service].tls) {
+        send_id((enum role)c->role, MSG_CONN_GONE, c->id);
+        c->state = CONN_GIVEN;
+    }
+    end(c);
+}
+
+static void
+relay_gone(void)
+{
+    self.relays--;
+    if (self.stopping && self.relays == 0)
+        program_exit(0);
+}
+
 static void
 on_begun(struct relay *r, void *arg)
 {
@@ -208,8 +227,8 @@ on_begun(struct relay *r, void *arg)
         return;
     }
     relay_end(r);
-    self.relays--;
-    end(c);
+    relay_gone();
+    tls_failed(c);
 }
 
 static void
@@ -219,15 +238,11 @@ on_over(struct relay *r, void *arg)
 
     if (c->state == CONN_SHAKES) {
         log_refused(c, relay_failure(r));
-        if (!services[c->service].tls) { /* it was the service's, and known to authd, before STARTTLS */
-            send_id((enum role)c->role, MSG_CONN_GONE, c->id);
-            c->state = CONN_GIVEN;
-        }
+        tls_failed(c);
+    } else {
+        end(c);
     }
-    self.relays--;
-    end(c);
-    if (self.stopping && self.relays == 0)
-        program_exit(0);
+    relay_gone();
 }
 
 /* fd is taken or closed; false when the connection cannot be served, and *c is then still there. */
@@ -485,8 +500,9 @@ on_conn_taken(struct ipc_request *r)
     return ST_OK;
 }
 
-/* Is it the socket of this connection? A service could have any other descriptor. */
-static bool
+/* Is it the socket of this connection? A service could have any other descriptor. ST_CLOSED: it has no peer
+ * any more. */
+static enum status
 same_socket(const struct conn *c, int fd)
 {
     struct sockaddr_storage peer = {0};
@@ -494,9 +510,9 @@ same_socket(const struct conn *c, int fd)
     uint8_t address[CONN_ADDRESS];
 
     if (getpeername(fd, (struct sockaddr *)&peer, &n) != 0)
-        return errno == ENOTCONN; /* reset meanwhile, or nothing: its handshake fails at once */
+        return errno == ENOTCONN ? ST_CLOSED : ST_DENIED;
     address_of(&peer, address);
-    return memcmp(address, c->wire, CONN_ADDRESS) == 0;
+    return memcmp(address, c->wire, CONN_ADDRESS) == 0 ? ST_OK : ST_DENIED;
 }
 
 /* STARTTLS. Only a connection that was given to the sender and is cleartext; an unknown id may be one of an
@@ -506,6 +522,7 @@ on_conn_tls(struct ipc_request *r)
 {
     struct msg_conn_id m;
     struct conn *c;
+    enum status st;
     int fd = r->fd;
 
     if (!msg_conn_id_get(r->payload, &m))
@@ -517,14 +534,15 @@ on_conn_tls(struct ipc_request *r)
         send_id((enum role)r->from.role, MSG_CONN_GONE, m.conn);
         return ST_OK;
     }
-    if (c->state != CONN_GIVEN || c->tls || c->role != r->from.role || !same_socket(c, fd))
+    if (c->state != CONN_GIVEN || c->tls || c->role != r->from.role)
         return ST_DENIED;
-    r->fd = -1;
-    if (!begin_tls(c, fd)) {
-        send_id((enum role)c->role, MSG_CONN_GONE, c->id);
-        c->state = CONN_GIVEN;
-        end(c);
-    }
+    st = same_socket(c, fd);
+    if (st == ST_DENIED)
+        return ST_DENIED;
+    if (st == ST_OK)
+        r->fd = -1;
+    if (st != ST_OK || !begin_tls(c, fd))
+        tls_failed(c);
     return ST_OK;
 }
 
@@ -542,7 +560,7 @@ lost_with(struct conn *c, void *arg)
         if (services[c->service].tls)
             return; /* not its yet; it may be back in time */
         relay_end(c->io);
-        self.relays--;
+        relay_gone();
         c->state = CONN_GIVEN;
     }
     end(c);

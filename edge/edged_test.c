@@ -977,7 +977,7 @@ half_close(void)
     tls_wants_end(5, &c);
     tls_close(&c);
 
-    c = imaps(&g); /* the service ends its side first */
+    c = imaps(&g);              /* the service ends its side first */
     (void)kill(edged, SIGSTOP); /* bytes and their end are told as one event */
     say(g.fd, "no more");
     CHECK_INT(6, shutdown(g.fd, SHUT_WR), 0);
@@ -1203,6 +1203,59 @@ service_dies(void)
     tls_close(&c);
 }
 
+static void
+reload(void)
+{
+    AUTO_BUF m = BUF_INIT(1000), reply = BUF_INIT(1000);
+    struct msg_text text = {0};
+    int fd = client(SERVICE_SMTP);
+
+    close(next(&conns).fd);
+    msg_reload_put(&m, &(struct msg_reload){SLICE("max_connections_per_ip = 1\nhostname = b.example\n")});
+    CHECK_INT(0, ipc_call(edged_control, MSG_RELOAD, buf_slice(&m), -1, soon(), &reply), ST_OK);
+    wants_end(1, client(SERVICE_SMTP), "421 4.7.0 b.example Too many connections from your address\r\n");
+    buf_clear(&m);
+    msg_reload_put(&m, &(struct msg_reload){SLICE("max_connections_per_ip = 0\n")});
+    CHECK_INT(2, ipc_call(edged_control, MSG_RELOAD, buf_slice(&m), -1, soon(), &reply), ST_LIMIT);
+    CHECK(3, msg_text_get(buf_slice(&reply), &text) && text.text.n > 0);
+    wants_end(4, client(SERVICE_SMTP), "421 4.7.0 b.example Too many connections from your address\r\n");
+    close(fd);
+}
+
+static void
+no_certificates(void)
+{
+    struct given g;
+    int fd = client(SERVICE_SUBMISSION);
+
+    wants_end(0, client(SERVICE_IMAPS), "");
+    g = next(&conns);
+    send_id(submit, MSG_CONN_TLS, g.conn, g.fd);
+    close(g.fd);
+    CHECK_INT(1, next(&gone).conn, g.conn);
+    CHECK_INT(2, next(&overs).conn, g.conn);
+    wants_end(3, fd, "");
+    CHECK(4, !breach_seen);
+}
+
+/* A cleartext client who has gone by the time that his service asks for TLS. */
+static void
+gone_before_tls(void)
+{
+    struct given g;
+    int fd = client(SERVICE_SMTP);
+
+    g = next(&conns);
+    CHECK_INT(0, setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)), 0);
+    close(fd);
+    wait_fd(g.fd, EPOLLHUP);
+    send_id(smtp, MSG_CONN_TLS, g.conn, g.fd);
+    close(g.fd);
+    CHECK_INT(1, next(&gone).conn, g.conn);
+    barrier();
+    CHECK(2, !breach_seen);
+}
+
 /* Told to stop with a session that does not end. */
 static void
 stopping(void)
@@ -1275,7 +1328,20 @@ SCENE(cut)
 SCENE(slow_readers)
 SCENE(keyd_dies)
 SCENE(service_dies)
+SCENE(reload)
+SCENE(gone_before_tls)
 SCENE(stopping)
+
+TEST(without_certificates)
+{
+    char with[200], without[200];
+
+    (void)snprintf(with, sizeof with, "%s/etc/tls", root);
+    (void)snprintf(without, sizeof without, "%s/etc/other", root);
+    CHECK_INT(0, renameat2(AT_FDCWD, with, AT_FDCWD, without, RENAME_EXCHANGE), 0);
+    run(no_certificates);
+    CHECK_INT(1, renameat2(AT_FDCWD, with, AT_FDCWD, without, RENAME_EXCHANGE), 0);
+}
 
 static void
 serve(void)
@@ -1348,9 +1414,10 @@ remove_root(void)
 int
 main(int argc, char **argv)
 {
-    static const struct CMUnitTest tests[] = {TEST_EXPAND_(
-        TEST_EACH_(plaintext, limits, proxied, new_authd, tls_kinds, starttls, resumption, alpn, server_names,
-                   forged, half_close, cut, slow_readers, keyd_dies, service_dies, stopping))};
+    static const struct CMUnitTest tests[] = {
+        TEST_EXPAND_(TEST_EACH_(plaintext, limits, proxied, new_authd, tls_kinds, starttls, resumption, alpn,
+                                server_names, forged, half_close, cut, slow_readers, keyd_dies, service_dies,
+                                stopping, reload, gone_before_tls, without_certificates))};
     int failed;
 
     (void)signal(SIGPIPE, SIG_IGN);

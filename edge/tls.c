@@ -437,6 +437,8 @@ read_pairs(struct tls *tls, int dir, const struct tls_names *names, struct err *
         if (read_pair(dir, names->at[i], pair, &why) == ST_OK) {
             if (!add_hosts(tls, pair))
                 return err_set(err, ST_MEMORY, "tls: no memory");
+            if (X509_cmp_current_time(X509_get0_notAfter(pair->certificate)) < 0)
+                log_at(LOG_LEVEL_WARNING, "etc/tls/%s has expired: clients will not trust it", names->at[i]);
             tls->n_pairs++;
             continue;
         }
