@@ -18,21 +18,19 @@ struct side {
     uint16_t role;
     uint32_t instance;
     enum status st;
-    bool busy, last, sealed, dropped, orphan; /* orphan: its sender is gone, and what it was granted is void */
+    bool busy, last, sealed, dropped;
 };
 
 static struct log *the_log;
 static struct readers *threads;
-static void (*give_back)(const struct ipc_sender *to, uint64_t n);
 static struct side *sides;
 static uint32_t n_sides;
 static uint64_t next_id = 1;
 
 void
-side_setup(struct log *log, struct readers *readers, void (*grant)(const struct ipc_sender *to, uint64_t n))
+side_setup(struct log *log, struct readers *readers)
 {
     the_log = log;
-    give_back = grant;
     threads = readers;
 }
 
@@ -107,9 +105,6 @@ done(struct reader_task *t)
     if (s->to.type == MSG_SIDE_BEGIN && s->st == ST_OK)
         msg_id_put(&reply, &(struct msg_id){s->id});
     ipc_answer(s->to, s->st, buf_slice(&reply));
-    if (!s->orphan && s->data_n > 0 && give_back != NULL)
-        give_back(&s->to, s->data_n);
-    s->data_n = 0;
     if (s->dropped || s->st != ST_OK)
         free_side(s);
 }
@@ -151,15 +146,6 @@ on_side_begin(struct ipc_request *request)
     return ST_OK;
 }
 
-static enum status
-refuse_data(const struct ipc_request *request, enum status st, uint32_t n)
-{
-    ipc_answer(request->from, st, (struct slice){0});
-    if (give_back != NULL)
-        give_back(&request->from, n);
-    return ST_OK;
-}
-
 enum status
 on_side_data(struct ipc_request *request)
 {
@@ -171,13 +157,17 @@ on_side_data(struct ipc_request *request)
     if (!side_data_get(request->payload, &m) || m.last > 1 || m.n > SIDE_DATA_MAX || in == NULL)
         return ST_SYNTAX;
     s = *find(m.side, request->from.role, request->from.instance);
-    if (s == NULL || s->sealed || threads == NULL) /* it failed before */
-        return refuse_data(request, ST_STALE, m.n);
+    if (s == NULL || s->sealed || threads == NULL) { /* it failed before */
+        ipc_answer(request->from, ST_STALE, (struct slice){0});
+        return ST_OK;
+    }
     if (s->busy)
         return ST_STATE; /* one at a time: the order of bytes is the order of answers */
     data = malloc(m.n > 0 ? m.n : 1);
-    if (data == NULL)
-        return refuse_data(request, ST_MEMORY, m.n);
+    if (data == NULL) {
+        ipc_answer(request->from, ST_MEMORY, (struct slice){0});
+        return ST_OK;
+    }
     if (shm_read(in, m.chunks, m.n, data) != ST_OK) {
         free(data);
         return ST_SYNTAX;
@@ -230,10 +220,7 @@ sides_of_peer_drop(uint16_t role, uint32_t instance)
 {
     for (struct side *s = sides, *next; s != NULL; s = next) {
         next = s->next;
-        if (s->role == role && s->instance == instance) {
-            s->orphan = true;
-            if (!s->dropped)
-                drop(s);
-        }
+        if (s->role == role && s->instance == instance && !s->dropped)
+            drop(s);
     }
 }

@@ -10,8 +10,7 @@
 #define SIDES_MAX 256u          /* at a time */
 #define SIDE_DATA_MAX (256u * 1024)
 
-/* grant: so many bytes of that sender are no longer on their way. */
-void side_setup(struct log *log, struct readers *readers, void (*grant)(const struct ipc_sender *to, uint64_t n));
+void side_setup(struct log *log, struct readers *readers);
 /* Handlers of MSG_SIDE_BEGIN, MSG_SIDE_DATA, MSG_SIDE_DROP. */
 enum status on_side_begin(struct ipc_request *request);
 enum status on_side_data(struct ipc_request *request);

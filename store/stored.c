@@ -122,12 +122,6 @@ grant(const struct channel *known, enum role role, uint32_t instance, uint64_t n
     (void)ipc_send(ch, (enum msg)MSG_CREDIT, buf_slice(&m), -1);
 }
 
-static void
-grant_side(const struct ipc_sender *to, uint64_t n)
-{
-    grant(NULL, (enum role)to->role, to->instance, n);
-}
-
 /* What a channel begins with: half for the world, a quarter each for users' submissions and appends. */
 static void
 grant_first(enum role role, uint32_t instance)
@@ -672,7 +666,7 @@ start(struct err *err)
         st = readers_new(loop, &reads, (uint32_t)self.settings.reader_threads, &self.readers, err);
     if (st != ST_OK)
         return st;
-    side_setup(self.files.log, self.readers, grant_side);
+    side_setup(self.files.log, self.readers);
     st = reads_domains(&reads, learn_domain, NULL);
     if (st == ST_OK)
         st = reads_dying(&reads, reap, NULL);
@@ -707,7 +701,7 @@ on_stopping(struct timer *t)
         loop_timer(program_loop(), t, loop_now(program_loop()) + MSEC(10));
         return;
     }
-    side_setup(NULL, NULL, NULL);
+    side_setup(NULL, NULL);
     readers_free(self.readers);
     commit_free(self.commit);
     store_close(&self.files);

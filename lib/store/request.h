@@ -112,7 +112,7 @@ IPC_MESSAGE(deliver, DELIVER_FIELDS)
     FIELD(u64, email)
 IPC_MESSAGE(delivered, DELIVERED_FIELDS)
 
-/* announced: 0 when not known; bytes of MSG_SIDE_DATA count against it. */
+/* announced: 0 when not known. Bytes of MSG_SIDE_DATA cost no credit: of each side body one piece is on its way. */
 #define SIDE_BEGIN_FIELDS(FIELD) FIELD(u64, announced)
 IPC_MESSAGE(side_begin, SIDE_BEGIN_FIELDS)
 #define SIDE_DATA_FIELDS(FIELD) \
