@@ -29,6 +29,7 @@ static pid_t pid;
 
 /* What the other programs were told, and how they are to behave. */
 static enum how deliver_how, feed_how;
+static bool regrants;
 static uint8_t *body, *aside; /* of the last DELIVER; of the side body */
 static size_t n_body, n_aside;
 static unsigned delivers, feeds, frames_aside, dones, drops;
@@ -54,6 +55,7 @@ pause_ms(uint64_t ms)
 /* --- the other programs --- */
 
 static void connect_store(uint64_t credit);
+static void grant(uint64_t n);
 static void connect_mda(void);
 
 static enum status
@@ -119,9 +121,9 @@ on_deliver(struct ipc_request *r)
     enum how how = deliver_how;
     struct deliver m = {0};
 
-    CHECK(0, deliver_get(r->payload, &m) && m.request.n == 16 && delivers < 64 && m.n <= STORED_MAX);
+    CHECK(0, deliver_get(r->payload, &m) && m.request.n == 16 && m.n <= STORED_MAX);
     CHECK_INT(1, m.again, delivers > 0 && memcmp(requests[delivers - 1], m.request.p, 16) == 0);
-    memcpy(requests[delivers++], m.request.p, 16);
+    memcpy(requests[delivers++ % 64], m.request.p, 16);
     keep(&prefix, m.prefix);
     keep(&recipients, m.recipients);
     buf_put(&all_recipients, m.recipients);
@@ -142,6 +144,8 @@ on_deliver(struct ipc_request *r)
         connect_store(1 << 20);
         return ST_OK;
     }
+    if (regrants)
+        grant(m.n);
     delivered_put(&b, &(struct delivered){1, 2});
     ipc_answer(r->from, how == REFUSE ? ST_NOSPACE : ST_OK, buf_slice(&b));
     return ST_OK;
@@ -471,6 +475,7 @@ run(void (*converse)(void), uint64_t credit, uint32_t chunks)
     deliver_how = feed_how = ANSWER;
     delivers = feeds = dones = drops = 0;
     buf_clear(&all_recipients);
+    regrants = false;
     arena_size = (size_t)chunks * SHM_CHUNK;
     writer = memfd_sized("bodies", arena_size);
     CHECK(0, writer >= 0 && (reader = memfd_readonly(writer)) >= 0 && seqpacket_pair(ends));
@@ -663,7 +668,7 @@ no_credit(void)
     HEAR(c, "250 2.0.0");
 
     /* A body that was not announced stops where its credit ends. */
-    grant(SHM_CHUNK + 42); /* 42 of the first were used: two chunks in all, and three are needed */
+    grant(SHM_CHUNK + 42); /* 42 of the first were used: two chunks in all, and it books one and three */
     say(c, M R "DATA\r\n");
     HEAR(c, "250", "250", "354");
     for (int i = 0; i < 1000; i++)
@@ -672,7 +677,7 @@ no_credit(void)
     CHECK_INT(1, stream_put(c, buf_slice(&text), soon()), ST_OK);
     pause_ms(300);
     CHECK_INT(2, feeds, 1);
-    grant(SHM_CHUNK);
+    grant(2 * SHM_CHUNK);
     HEAR(c, "250 2.0.0");
     CHECK_INT(3, n_body, 40000);
     hang_up(c);
@@ -698,6 +703,41 @@ arena_full(void)
     HEAR(d, "250 2.0.0");
     hang_up(c);
     hang_up(d);
+    stop();
+}
+
+static unsigned crowd_left;
+
+static void
+in_crowd(void *arg)
+{
+    struct stream *c = greeted((uint64_t)(uintptr_t)arg);
+    AUTO_BUF text = BUF_INIT(1u << 20);
+
+    say(c, M R "DATA\r\n");
+    HEAR(c, "250", "250", "354");
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, "%08d\r\n", i);
+    buf_puts(&text, ".\r\n");
+    for (struct slice left = buf_slice(&text); left.n > 0; left = slice_skip(left, 8192)) {
+        CHECK_INT(1, stream_put(c, slice_sub(left, 0, 8192), soon()), ST_OK);
+        pause_ms(1); /* so that all come at once */
+    }
+    HEAR(c, "250 2.0.0");
+    hang_up(c);
+    crowd_left--;
+}
+
+/* Unannounced bodies that together want four times what there is: none waits for another for ever. */
+static void
+crowd(void)
+{
+    regrants = true;
+    for (crowd_left = 0; crowd_left < 40;)
+        CHECK_INT(crowd_left, fiber_spawn(loop, in_crowd, (void *)(uintptr_t)(++crowd_left)), ST_OK);
+    while (crowd_left > 0)
+        pause_ms(20);
+    CHECK_INT(0, delivers, 40);
     stop();
 }
 
@@ -880,6 +920,11 @@ TEST(tls)
     run(starttls, PLENTY, 16);
 }
 
+TEST(many_bodies)
+{
+    run(crowd, 2u << 20, 128);
+}
+
 TEST(many_recipients)
 {
     run(many, PLENTY, 16);
@@ -899,7 +944,7 @@ int
 main(int argc, char **argv)
 {
     static const struct CMUnitTest relay[] = {TEST_EXPAND_(
-        TEST_EACH_(small_mail, large_mail, store_restarts, mda_restarts, credit, arena, many_recipients, tls,
+        TEST_EACH_(small_mail, large_mail, store_restarts, mda_restarts, credit, arena, many_bodies, many_recipients, tls,
                    stops))};
     static const struct CMUnitTest submit[] = {TEST_EXPAND_(TEST_EACH_(authenticated))};
     int failed;

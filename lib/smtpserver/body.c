@@ -81,7 +81,7 @@ body_open(uint64_t announced, struct body **result)
         chunks = BODY_WINDOW;
     else if (announced > 0)
         chunks = (uint32_t)((announced + SHM_CHUNK - 1) / SHM_CHUNK);
-    st = credit_book(&b->booking, (uint64_t)chunks * SHM_CHUNK, chunks, false, within(BODY_CREDIT_WAIT));
+    st = credit_book(&b->booking, chunks, 0, within(BODY_CREDIT_WAIT));
     if (st == ST_TIMEOUT && program_peer(ROLE_STORE, 0) == NULL)
         st = ST_UNAVAILABLE;
     if (st != ST_OK) {
@@ -254,7 +254,7 @@ send_aside(struct body *b, bool last)
         credit_give(b->chunks[--b->owned]);
     b->base = b->total;
     b->used = 0;
-    credit_trim(&b->booking, WINDOW_BYTES);
+    credit_trim(&b->booking, BODY_WINDOW);
     return ST_OK;
 }
 
@@ -274,13 +274,24 @@ drop_side(struct body *b)
 
 /* --- receiving --- */
 
+/* The next step of a body whose size was not told, or not truly; a window, once it goes aside. */
+static enum status
+book_more(struct body *b)
+{
+    static const uint32_t steps[CREDIT_LEVELS] = {1, 4, 16, INLINE_CHUNKS};
+    unsigned level = 0;
+
+    while (level < CREDIT_LEVELS - 1 && steps[level] <= b->used)
+        level++;
+    return credit_book(&b->booking, steps[level] - b->used, level, within(BODY_CREDIT_WAIT));
+}
+
 /* The last chunk is full: what must go, goes, and there is a next one. */
 static enum status
 next_chunk(struct body *b)
 {
-    uint64_t held = b->total - b->base, until = within(BODY_CREDIT_WAIT);
-    uint64_t bytes;
-    enum status st;
+    uint64_t held = b->total - b->base;
+    enum status st = ST_OK;
 
     if (held > 0 && held % WINDOW_BYTES == 0) {
         st = feed(b, false);
@@ -291,15 +302,10 @@ next_chunk(struct body *b)
         if (st != ST_OK)
             return st;
     }
-    bytes = (uint64_t)(b->used + 1) * SHM_CHUNK; /* what is held, with this chunk */
-    bytes = bytes > b->booking.bytes ? bytes - b->booking.bytes : 0;
-    if (b->used < b->owned) {
-        st = credit_book(&b->booking, bytes, 0, true, until);
-    } else {
-        st = credit_book(&b->booking, bytes, b->booking.chunks > 0 ? 0 : 1, true, until);
-        if (st == ST_OK)
-            b->chunks[b->owned++] = credit_take(&b->booking);
-    }
+    if (b->used == b->booking.credit)
+        st = book_more(b);
+    if (st == ST_OK && b->used == b->owned)
+        b->chunks[b->owned++] = credit_take(&b->booking);
     if (st == ST_OK)
         b->used++;
     return st;
@@ -400,7 +406,7 @@ ask(struct body *b, uint64_t charge)
 
         if (st != ST_OK)
             return ST_UNAVAILABLE;
-        credit_spend(&b->booking, charge);
+        credit_spend(charge);
         credit_release(&b->booking); /* what was booked and did not come */
         st = ipc_call(ch, (enum msg)MSG_DELIVER, buf_slice(&b->message), -1, until, NULL);
         if (st == ST_TIMEOUT)

@@ -2,22 +2,23 @@
 
 #include <assert.h>
 
+#define PART 8u /* of everything, that each level leaves to the ones above */
+
 struct waiter {
     struct waiter *next;
     struct booking *booking;
-    uint64_t bytes;
-    uint32_t chunks;
-    bool begun;
+    uint32_t n;
+    unsigned level;
     struct wait wait;
 };
 
 static struct {
     struct loop *loop;
     struct shm *arena;
-    int64_t granted;      /* less what was sent */
-    uint64_t booked;      /* bytes, of all bodies */
-    uint32_t promised;    /* chunks booked and not yet taken */
-    struct waiter *first; /* in their order */
+    int64_t granted, most; /* less what was sent; the most there was of it */
+    uint64_t booked;       /* chunks' worth, of all bodies */
+    uint32_t promised;     /* chunks booked and not yet taken */
+    struct waiter *first;  /* the higher level first, and in its order */
     bool closed;
 } self;
 
@@ -28,40 +29,64 @@ credit_init(struct loop *loop, struct shm *arena)
     self.arena = arena;
 }
 
-static bool
-enough_credit(uint64_t bytes)
+/* How many parts are to be left. Who is alone need leave nothing. */
+static unsigned
+parts_left(const struct booking *b, unsigned level)
 {
-    int64_t free_bytes = self.granted - (int64_t)self.booked;
-
-    return bytes == 0 || (free_bytes > 0 && (uint64_t)free_bytes >= bytes);
+    return self.booked > b->credit ? CREDIT_LEVELS - 1 - level : 0;
 }
 
 static bool
-enough_chunks(uint32_t chunks)
+enough_credit(const struct booking *b, uint32_t n, unsigned level)
 {
-    return self.arena->n_idle - self.promised >= chunks;
+    int64_t left = self.granted - (int64_t)(self.booked * SHM_CHUNK);
+
+    return left >= (int64_t)n * SHM_CHUNK + self.most / PART * parts_left(b, level);
+}
+
+static bool
+enough_chunks(const struct booking *b, uint32_t n, unsigned level)
+{
+    return self.arena->n_idle - self.promised >= n + self.arena->chunks / PART * parts_left(b, level);
+}
+
+static bool
+enough(const struct booking *b, uint32_t n, unsigned level)
+{
+    return enough_credit(b, n, level) && enough_chunks(b, n, level);
 }
 
 static void
-book(struct booking *b, uint64_t bytes, uint32_t chunks)
+book(struct booking *b, uint32_t n)
 {
-    b->bytes += bytes;
-    b->chunks += chunks;
-    self.booked += bytes;
-    self.promised += chunks;
+    b->credit += n;
+    b->chunks += n;
+    self.booked += n;
+    self.promised += n;
 }
 
-/* In order: a large body is not overtaken for ever by small ones. */
+/* In order: who needs much is not overtaken for ever by those who need little. */
 static void
 serve_waiters(void)
 {
     struct waiter *w;
 
-    while ((w = self.first) != NULL && enough_credit(w->bytes) && enough_chunks(w->chunks)) {
+    while ((w = self.first) != NULL && enough(w->booking, w->n, w->level)) {
         self.first = w->next;
-        book(w->booking, w->bytes, w->chunks);
+        book(w->booking, w->n);
         wait_end(&w->wait, ST_OK);
     }
+}
+
+static void
+add_waiter(struct waiter *me)
+{
+    struct waiter **at = &self.first;
+
+    while (*at != NULL && (*at)->level >= me->level)
+        at = &(*at)->next;
+    me->next = *at;
+    *at = me;
 }
 
 static void
@@ -77,36 +102,22 @@ remove_waiter(struct waiter *me)
     serve_waiters(); /* those behind may need less */
 }
 
-/* Who has begun goes before who has not: he holds what others wait for, until he ends. */
-static void
-add_waiter(struct waiter *me)
-{
-    struct waiter **at = &self.first;
-
-    while (*at != NULL && ((*at)->begun || !me->begun))
-        at = &(*at)->next;
-    me->next = *at;
-    *at = me;
-}
-
 enum status
-credit_book(struct booking *b, uint64_t bytes, uint32_t chunks, bool begun, uint64_t deadline)
+credit_book(struct booking *b, uint32_t n, unsigned level, uint64_t deadline)
 {
-    struct waiter me = {.booking = b, .bytes = bytes, .chunks = chunks, .begun = begun};
+    struct waiter me = {.booking = b, .n = n, .level = level};
     enum status st;
 
+    assert(level < CREDIT_LEVELS);
     if (self.closed)
         return ST_CANCELLED;
-    if (bytes == 0 && chunks == 0)
-        return ST_OK;
-    if ((self.first == NULL || (begun && !self.first->begun)) && enough_credit(bytes) &&
-        enough_chunks(chunks)) {
-        book(b, bytes, chunks);
+    if ((self.first == NULL || self.first->level < level) && enough(b, n, level)) {
+        book(b, n);
         return ST_OK;
     }
     add_waiter(&me);
     st = wait_for(&me.wait, deadline);
-    if (st == ST_TIMEOUT && !enough_chunks(chunks))
+    if (st == ST_TIMEOUT && enough_credit(b, n, level) && !enough_chunks(b, n, level))
         st = ST_MEMORY;
     if (st != ST_OK)
         remove_waiter(&me);
@@ -116,20 +127,22 @@ credit_book(struct booking *b, uint64_t bytes, uint32_t chunks, bool begun, uint
 void
 credit_release(struct booking *b)
 {
-    assert(b->bytes <= self.booked && b->chunks <= self.promised);
-    self.booked -= b->bytes;
+    if (b->credit == 0 && b->chunks == 0)
+        return;
+    assert(b->credit <= self.booked && b->chunks <= self.promised);
+    self.booked -= b->credit;
     self.promised -= b->chunks;
     *b = (struct booking){0};
     serve_waiters();
 }
 
 void
-credit_trim(struct booking *b, uint64_t bytes)
+credit_trim(struct booking *b, uint32_t n)
 {
-    if (b->bytes <= bytes)
+    if (b->credit <= n)
         return;
-    self.booked -= b->bytes - bytes;
-    b->bytes = bytes;
+    self.booked -= b->credit - n;
+    b->credit = n;
     serve_waiters();
 }
 
@@ -155,29 +168,27 @@ credit_give(uint32_t chunk)
 }
 
 void
-credit_spend(struct booking *b, uint64_t n)
+credit_spend(uint64_t n)
 {
-    uint64_t of_booked = n < b->bytes ? n : b->bytes;
-
-    b->bytes -= of_booked;
-    self.booked -= of_booked;
     self.granted -= (int64_t)n;
 }
 
 void
 credit_grant(uint64_t n)
 {
-    int64_t most = INT64_MAX / 4;
+    int64_t limit = INT64_MAX / 4;
 
     self.granted =
-        n > (uint64_t)(most - (self.granted > 0 ? self.granted : 0)) ? most : self.granted + (int64_t)n;
+        n > (uint64_t)(limit - (self.granted > 0 ? self.granted : 0)) ? limit : self.granted + (int64_t)n;
+    if (self.granted > self.most)
+        self.most = self.granted;
     serve_waiters();
 }
 
 void
 credit_void(void)
 {
-    self.granted = 0;
+    self.granted = self.most = 0;
 }
 
 void

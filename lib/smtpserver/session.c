@@ -292,7 +292,7 @@ skip_body(struct smtp_session *s, struct smtp_data *d, uint64_t until)
 }
 
 /* Receives until the end, into the backend's memory. *why: what is wrong with the message itself
- * or with us, ST_OK if nothing. Returns other than ST_OK when the session cannot go on. */
+ * or with us, ST_OK if nothing; else the body was dropped. Returns other than ST_OK when the session cannot go on. */
 static enum status
 receive(struct smtp_session *s, struct smtp_data *d, enum status *why)
 {
@@ -320,9 +320,13 @@ receive(struct smtp_session *s, struct smtp_data *d, enum status *why)
             *why = ST_LIMIT;
         else
             *why = s->backend->body_used(s, n);
-        if (st == ST_OK)
+        if (st == ST_OK) {
+            if (*why != ST_OK)
+                s->backend->body_drop(s);
             return ST_OK;
+        }
     }
+    s->backend->body_drop(s); /* at once: what it holds is wanted by others */
     return skip_body(s, d, until);
 }
 
@@ -388,10 +392,12 @@ on_data(struct smtp_session *s, struct slice args)
     s->tx.received = clock_real();
     reply(s, 354, NULL, "Send the message, end with CR LF . CR LF");
     flush_replies(s);
+    why = ST_OK;
     st = s->over ? ST_CLOSED : receive(s, &d, &why);
     s->tx.size = d.size;
     if (st != ST_OK) {
-        s->backend->body_drop(s);
+        if (why == ST_OK)
+            s->backend->body_drop(s);
         if (st == ST_CLOSED)
             s->over = s->lost = true;
         else if (st == ST_CANCELLED)
@@ -403,7 +409,8 @@ on_data(struct smtp_session *s, struct slice args)
     } else if (why == ST_OK && smtp_data_strict(&d)) {
         deliver(s);
     } else {
-        s->backend->body_drop(s);
+        if (why == ST_OK)
+            s->backend->body_drop(s);
         if (d.size > s->policy->message_size)
             reply(s, 552, "5.3.4", "Message is larger than this server accepts");
         else if (why != ST_OK)
@@ -465,6 +472,17 @@ on_starttls(struct smtp_session *s, struct slice args)
         s->backend->starttls(s, fd);
 }
 
+/* Decodes what may be a password, and wipes it where it was read. */
+static enum status
+unbase64(struct buf *to, struct slice text)
+{
+    enum status st = buf_put_unbase64(to, text);
+
+    if (text.n > 0)
+        explicit_bzero((void *)(uintptr_t)text.p, text.n); /* the stream's buffer, and eaten */
+    return st;
+}
+
 /* The client's answer to a challenge. False when it was "*" or the session is over. */
 static bool
 read_response(struct smtp_session *s, struct buf *response)
@@ -480,7 +498,7 @@ read_response(struct smtp_session *s, struct buf *response)
         bye(s, "4.7.0", "Authentication timed out, or its line is too long");
     else if (slice_eq(line, SLICE("*")))
         reply(s, 501, "5.7.0", "Authentication cancelled");
-    else if (buf_put_unbase64(response, line) != ST_OK)
+    else if (unbase64(response, line) != ST_OK)
         reply(s, 501, "5.5.2", "Response is not base64");
     else
         return true;
@@ -565,7 +583,7 @@ on_auth(struct smtp_session *s, struct slice args)
         reply(s, 501, "5.5.4", "Expected a mechanism");
         return;
     }
-    if (has && !slice_eq(initial, SLICE("=")) && buf_put_unbase64(&response, initial) != ST_OK) {
+    if (has && !slice_eq(initial, SLICE("=")) && unbase64(&response, initial) != ST_OK) {
         reply(s, 501, "5.5.2", "Response is not base64");
         return;
     }
