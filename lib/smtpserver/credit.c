@@ -13,7 +13,6 @@ struct waiter {
 };
 
 static struct {
-    struct loop *loop;
     struct shm *arena;
     int64_t granted, most; /* less what was sent; the most there was of it */
     uint64_t booked;       /* chunks' worth, of all bodies */
@@ -23,9 +22,8 @@ static struct {
 } self;
 
 void
-credit_init(struct loop *loop, struct shm *arena)
+credit_init(struct shm *arena)
 {
-    self.loop = loop;
     self.arena = arena;
 }
 

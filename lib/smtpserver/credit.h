@@ -24,7 +24,7 @@ struct booking {
 };
 
 /* Before anything else. */
-void credit_init(struct loop *loop, struct shm *arena);
+void credit_init(struct shm *arena);
 /* n chunks, and credit for them; on a fiber. ST_TIMEOUT: no credit came. ST_MEMORY: no chunks.
  * ST_CANCELLED: credit_close. */
 MUST_CHECK enum status credit_book(struct booking *b, uint32_t n, unsigned level, uint64_t deadline);

@@ -658,7 +658,7 @@ on_start(struct err *err)
 {
     if (program_arena() == NULL)
         return err_set(err, ST_STATE, "there is no arena for bodies");
-    credit_init(program_loop(), program_arena());
+    credit_init(program_arena());
     seen_init(program_loop());
     return load(program_settings(), err);
 }
