@@ -64,6 +64,7 @@ struct listener {
     struct watch watch;
     struct timer pause;
     uint8_t service;
+    bool busy; /* more than one may be waiting */
 };
 
 /* A connection of a balancer before it said whom it speaks for. */
@@ -430,8 +431,10 @@ static void
 on_acceptable(struct watch *w, uint32_t events)
 {
     struct listener *l = OUTER(w, struct listener, watch);
+    int most = l->busy ? ACCEPTS_A_ROUND : 1; /* one alone is taken without asking for another */
 
-    for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
+    l->busy = true;
+    for (int i = 0; i < most; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t n = sizeof peer;
         int fd = accept4(w->fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -440,8 +443,10 @@ on_acceptable(struct watch *w, uint32_t events)
             on_connection(l, fd, &peer);
             continue;
         }
-        if (errno == EAGAIN)
+        if (errno == EAGAIN) {
+            l->busy = false;
             return;
+        }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             log_at(LOG_LEVEL_ERR, "%s: no connection can be taken: %s", services[l->service].name,
                    strerror(errno));
