@@ -495,6 +495,50 @@ read_body(struct read *r, struct slice payload)
     return st;
 }
 
+struct heads {
+    struct read *r;
+    uint64_t mailbox;
+    uint32_t n;
+    struct buf bytes;
+};
+
+/* What cannot be read now, because compaction moves it, or at all, is left out: MSG_BODY_READ will say. */
+static enum status
+on_head(void *arg, struct slice key, struct slice value)
+{
+    struct heads *h = arg;
+    struct row_key k;
+    struct row_body body;
+    uint64_t number;
+
+    if (row_key_get(key, &k) != ST_OK)
+        return ST_CORRUPT;
+    if (full(h->r))
+        return ST_MORE;
+    buf_clear(&h->bytes);
+    if (find_body(h->r, h->mailbox, (uint32_t)k.part[1], &number, &body) == ST_OK &&
+        read_extents(h->r->reads, &body, 0, h->n, &h->bytes) == ST_OK)
+        head_row_put(&h->r->rows, &(struct head_row){(uint32_t)k.part[1], buf_slice(&h->bytes)});
+    h->r->n++;
+    return ST_OK;
+}
+
+static enum status
+read_heads(struct read *r, struct slice payload)
+{
+    struct head_list m;
+    struct heads h = {.r = r, .bytes = BUF_INIT(STORE_HEAD_MAX)};
+    enum status st;
+
+    if (!head_list_get(payload, &m) || m.n > STORE_HEAD_MAX)
+        return ST_SYNTAX;
+    h.mailbox = m.mailbox;
+    h.n = m.n;
+    st = scan_runs(r, m.mailbox, m.uids, 0, on_head, &h);
+    buf_done(&h.bytes);
+    return page(r, st);
+}
+
 /* --- administrators --- */
 
 static enum status
@@ -614,6 +658,7 @@ static const struct row {
     {MSG_CHANGES,         read_changes,         true },
     {MSG_DIGESTS,         read_digests,         true },
     {MSG_BODY_READ,       read_body,            false},
+    {MSG_HEADS,           read_heads,           false},
     {MSG_ACCOUNTS,        read_accounts,        true },
     {MSG_ADMIN_MAILBOXES, read_admin_mailboxes, true },
     {MSG_STORE_DUMP,      read_dump,            false},

@@ -603,6 +603,7 @@ static const struct ipc_route routes[] = {
     {MSG_CHANGES,                  SESSIONS, on_read, false},
     {MSG_DIGESTS,SESSIONS, on_read, false},
     {MSG_BODY_READ,             SESSIONS, on_read, false},
+    {MSG_HEADS,                      ROLE_BIT(IMAP), on_read, false},
     {MSG_MAILBOX_CREATE,   SESSIONS, on_write, false},
     {MSG_MAILBOX_DELETE,   SESSIONS, on_write, false},
     {MSG_MAILBOX_RENAME,                  SESSIONS, on_write, false},

@@ -292,6 +292,22 @@ status_of(uint64_t handle, uint64_t mailbox)
     return s;
 }
 
+/* How it begins, asked for together with others that are not there. */
+static void
+check_head(uint64_t handle, uint64_t mailbox, uint32_t uid, struct slice all)
+{
+    AUTO_BUF reply = BUF_INIT(1u << 20), runs = BUF_INIT(64);
+    struct msg_rows rows = {0};
+    struct head_row row = {0};
+
+    uid_run_put(&runs, &(struct uid_run){uid, uid});
+    uid_run_put(&runs, &(struct uid_run){UINT32_MAX - 1, UINT32_MAX});
+    CHECK_INT(2, ASK(imap, MSG_HEADS, head_list, &reply, handle, mailbox, buf_slice(&runs), 1000), ST_OK);
+    CHECK(3, msg_rows_get(buf_slice(&reply), &rows) && head_row_get(rows.rows, &row) && !rows.more);
+    CHECK_INT(4, row.uid, uid);
+    CHECK_SLICE(5, row.bytes, slice_sub(all, 0, 1000));
+}
+
 static void
 read_message(uint64_t handle, uint64_t mailbox, uint32_t uid, struct buf *to)
 {
@@ -305,6 +321,7 @@ read_message(uint64_t handle, uint64_t mailbox, uint32_t uid, struct buf *to)
         CHECK(1, msg_bytes_get(buf_slice(&reply), &bytes));
         buf_put(to, bytes.bytes);
     } while (bytes.bytes.n == STORE_READ_MAX);
+    check_head(handle, mailbox, uid, buf_slice(to));
 }
 
 static void

@@ -18,6 +18,7 @@
 #define STORE_BODY_INLINE (1024u * 1024u) /* larger bodies are streamed into a side segment first */
 #define STORE_SLICE_ROWS 4096u            /* most rows of one answer */
 #define STORE_READ_MAX (256u * 1024u)     /* most bytes of one MSG_BODY_READ */
+#define STORE_HEAD_MAX (64u * 1024u)      /* most bytes of a message in one row of MSG_HEADS */
 #define STORE_RECIPIENTS_MAX 1000u
 
 enum store_msg {
@@ -52,6 +53,7 @@ enum store_msg {
     MSG_WATCH,        /* imapd: mailbox_ref = nothing. Hints from now on, until MSG_UNWATCH */
     MSG_UNWATCH,      /* imapd: mailbox_ref = nothing */
     MSG_HINT,         /* stored -> imapd, one way: hint. Something changed: ask MSG_CHANGES */
+    MSG_HEADS,        /* imapd: head_list = rows of head_row: how those of the uids begin that can be read now */
 
     MSG_ACCOUNT_ADD = 150, /* ctl: account_add = nothing. Makes INBOX. ST_EXISTS */
     MSG_ACCOUNT_DELETE,    /* ctl: account_delete = nothing. purge 1: its bytes are gone when answered */
@@ -243,6 +245,18 @@ IPC_MESSAGE(digest_row, DIGEST_ROW_FIELDS)
     FIELD(u64, offset)          \
     FIELD(u32, n)
 IPC_MESSAGE(body_read, BODY_READ_FIELDS)
+
+/* Many short reads in one: the first n bytes of each message, fewer only when it is not longer. */
+#define HEAD_LIST_FIELDS(FIELD) \
+    FIELD(u64, handle)          \
+    FIELD(u64, mailbox)         \
+    FIELD(bytes, uids)          \
+    FIELD(u32, n)
+IPC_MESSAGE(head_list, HEAD_LIST_FIELDS)
+#define HEAD_ROW_FIELDS(FIELD) \
+    FIELD(u32, uid)            \
+    FIELD(bytes, bytes)
+IPC_MESSAGE(head_row, HEAD_ROW_FIELDS)
 
 /* keywords: packed msg_name. Body as in deliver. internaldate 0: now. */
 #define APPEND_FIELDS(FIELD) \

@@ -314,8 +314,10 @@ refill(struct cursor *c)
         return false;
     if (c->type == MSG_MESSAGES)
         message_list_put(&m, &(struct message_list){0, c->s->box.id, c->from, buf_slice(&uids)});
-    else
+    else if (c->type == MSG_DIGESTS)
         digest_list_put(&m, &(struct digest_list){0, c->s->box.id, buf_slice(&uids)});
+    else
+        head_list_put(&m, &(struct head_list){0, c->s->box.id, buf_slice(&uids), c->head});
     c->st = session_ask(c->s, c->type, &m, &c->reply, true);
     if (c->st == ST_OK)
         c->st = take_rows(&c->reply, &c->rest, &c->more);
@@ -369,6 +371,15 @@ next_digest(struct cursor *c, struct digest_row *row)
 {
     while (another(c))
         if (wanted(c, digest_row_take(&c->rest, row), &row->uid))
+            return true;
+    return false;
+}
+
+bool
+next_head(struct cursor *c, struct head_row *row)
+{
+    while (another(c))
+        if (wanted(c, head_row_take(&c->rest, row), &row->uid))
             return true;
     return false;
 }

@@ -16,6 +16,7 @@ struct fetch {
     struct command *c;
     struct imap_fetch want;
     bool digests;           /* wanted for every message */
+    uint32_t head;          /* first bytes wanted of every message; 0: none */
     struct uidset seen_now; /* \Seen was set by this command */
     bool begun; /* some of the present message's answer is with the stream: there is no way back */
 };
@@ -194,7 +195,8 @@ put_row(struct fetch *f, const struct message_row *row, bool *first)
 
 /* "* 3 FETCH (...)". On failure the caller looks at f->begun. */
 static enum status
-put_message(struct fetch *f, const struct message_row *row, const struct digest_row *digest)
+put_message(struct fetch *f, const struct message_row *row, const struct digest_row *digest,
+            struct slice head)
 {
     static const struct {
         uint32_t item;
@@ -211,6 +213,7 @@ put_message(struct fetch *f, const struct message_row *row, const struct digest_
 
     if (digest != NULL)
         message_take_digest(&m, digest);
+    message_take_head(&m, head);
     buf_printf(out, "* %u FETCH (", uidset_seq(&f->s->box.view, row->uid));
     put_row(f, row, &first);
     for (size_t i = 0; i < COUNT(views) && st == ST_OK; i++)
@@ -256,18 +259,32 @@ digest_of(struct cursor *digests, uint32_t uid, struct digest_row *row)
     return row->uid == uid ? row : NULL;
 }
 
+static struct slice
+head_of(struct cursor *heads, uint32_t uid, struct head_row *row)
+{
+    while (row->uid < uid)
+        if (!next_head(heads, row))
+            return (struct slice){0};
+    return row->uid == uid ? row->bytes : (struct slice){0};
+}
+
 static void
 fetch_all(struct fetch *f, const struct uidset *wanted, bool *missing)
 {
     AUTO_CURSOR rows =
         CURSOR(f->s, MSG_MESSAGES, wanted, f->digests || f->want.n > 0 ? DIGEST_BATCH : ROWS_BATCH);
     AUTO_CURSOR digests = CURSOR(f->s, MSG_DIGESTS, wanted, DIGEST_BATCH);
+    AUTO_CURSOR heads = CURSOR(f->s, MSG_HEADS, wanted, f->head > HEAD_HEADER ? HEAD_BODIES : HEAD_HEADERS);
     struct digest_row digest = {0};
+    struct head_row head = {0};
     struct message_row row;
     uint32_t done = 0;
 
+    heads.head = f->head;
+
     while (!f->s->over && next_message(&rows, &row)) {
         const struct digest_row *of = f->digests ? digest_of(&digests, row.uid, &digest) : NULL;
+        struct slice first = f->head > 0 ? head_of(&heads, row.uid, &head) : (struct slice){0};
         size_t mark;
         enum status st;
 
@@ -276,7 +293,7 @@ fetch_all(struct fetch *f, const struct uidset *wanted, bool *missing)
             prepare_keywords(f->s, row.keywords);
         mark = f->c->text.n;
         f->begun = false;
-        st = put_message(f, &row, of);
+        st = put_message(f, &row, of, first);
         if (st != ST_OK && f->begun)
             session_bye(f->s, "[UNAVAILABLE] A message could not be read to its end");
         if (st != ST_OK)
@@ -292,6 +309,12 @@ fetch_all(struct fetch *f, const struct uidset *wanted, bool *missing)
     if (rows.st != ST_OK)
         answer_status(f->c, rows.st);
     *missing |= done < wanted->count;
+}
+
+static bool
+is_of_header(const struct imap_section *section)
+{
+    return section->n_parts == 0 && section->what != IMAP_SECTION_ALL && section->what != IMAP_SECTION_TEXT;
 }
 
 void
@@ -314,8 +337,13 @@ on_fetch(struct session *s, struct command *c)
         return;
     }
     f.digests = (f.want.items & (IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)) != 0;
-    for (size_t i = 0; i < f.want.n; i++)
-        f.digests |= f.want.sections[i].n_parts > 0 || f.want.sections[i].what != IMAP_SECTION_ALL;
+    for (size_t i = 0; i < f.want.n; i++) {
+        const struct imap_section *section = &f.want.sections[i];
+        uint32_t head = is_of_header(section) ? HEAD_HEADER : HEAD_BODY;
+
+        f.digests |= section->n_parts > 0 || section->what != IMAP_SECTION_ALL;
+        f.head = head > f.head ? head : f.head;
+    }
     if (f.want.sets_seen && !s->box.read_only)
         set_seen(&f, &wanted);
     buf_clear(&c->answer);

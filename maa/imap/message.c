@@ -40,6 +40,15 @@ message_read(struct message *m, uint64_t at, uint64_t n, struct slice *bytes)
 }
 
 void
+message_take_head(struct message *m, struct slice head)
+{
+    if (head.n > m->size)
+        head.n = (size_t)m->size;
+    m->bytes = head;
+    m->at = 0;
+}
+
+void
 message_take_digest(struct message *m, const struct digest_row *row)
 {
     struct digest_view view;

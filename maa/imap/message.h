@@ -6,8 +6,12 @@
 #include "maa/imap/session.h"
 #include "mime/digest.h"
 
-#define READ_SLICE  (64u * 1024u)
-#define HEADER_MOST (4u << 20) /* bytes of a header that is looked at as a whole */
+#define READ_SLICE   (64u * 1024u)
+#define HEAD_HEADER  (8u * 1024u)  /* first bytes that most often hold the header */
+#define HEAD_BODY    (32u * 1024u) /* or all of the message */
+#define HEAD_HEADERS 64u           /* messages of one request for them */
+#define HEAD_BODIES  16u
+#define HEADER_MOST  (4u << 20) /* bytes of a header that is looked at as a whole */
 
 struct message {
     struct session *s;
@@ -31,6 +35,8 @@ void message_done(struct message *m);
 /* Some bytes at `at`, at least one, at most n; good until the next read. ST_NOTFOUND: there are none, the
  * message is gone. */
 MUST_CHECK enum status message_read(struct message *m, uint64_t at, uint64_t n, struct slice *bytes);
+/* Its first bytes, read before; they outlive m. */
+void message_take_head(struct message *m, struct slice head);
 /* Takes a stored digest, if it is of use; the row's bytes must outlive m. */
 void message_take_digest(struct message *m, const struct digest_row *row);
 /* Sees to it that m->view is there: asks stored for it, or reads all and parses. */

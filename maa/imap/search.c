@@ -285,24 +285,18 @@ number_keywords(struct match *x)
     }
 }
 
-/* Reads no more of the message than the answer needs. */
+/* What a row cannot answer: reads no more of the message than the answer needs. */
 static bool
-matches(struct match *x, const struct message_row *row)
+matches(struct match *x, struct message *m)
 {
-    AUTO_MESSAGE m = MESSAGE(x->s, row->uid, row->size);
-    int got;
+    int got = -1;
 
-    x->row = row;
-    x->m = &m;
-    x->depth = BY_ROW;
-    got = imap_search_eval(&x->want, leaf, x);
-    if (got < 0) {
-        buf_clear(&x->header);
-        x->st = message_header(&m, &x->header);
-        x->depth = BY_HEADER;
-        if (x->st == ST_OK)
-            got = imap_search_eval(&x->want, leaf, x);
-    }
+    x->m = m;
+    buf_clear(&x->header);
+    x->st = message_header(m, &x->header);
+    x->depth = BY_HEADER;
+    if (x->st == ST_OK)
+        got = imap_search_eval(&x->want, leaf, x);
     if (got < 0 && x->st == ST_OK) {
         x->depth = BY_BODY;
         got = imap_search_eval(&x->want, leaf, x);
@@ -314,27 +308,107 @@ matches(struct match *x, const struct message_row *row)
     return x->st == ST_OK && got > 0;
 }
 
-static void
-search(struct match *x, struct command *c)
+static enum status
+search_rows(struct match *x, struct uidset *found, struct uidset *unsure)
 {
     AUTO_CURSOR rows = CURSOR(x->s, MSG_MESSAGES, &x->s->box.view, ROWS_BATCH);
     struct message_row row;
+    enum status st = ST_OK;
+
+    x->depth = BY_ROW;
+    while (st == ST_OK && !x->s->over && next_message(&rows, &row)) {
+        int got;
+
+        x->row = &row;
+        got = imap_search_eval(&x->want, leaf, x);
+        if (got != 0)
+            st = uidset_append(got > 0 ? found : unsure, row.uid, row.uid);
+        fiber_yield_if_long();
+    }
+    return st == ST_OK ? rows.st : st;
+}
+
+/* Those whose rows did not tell, with their first bytes, many at a time. */
+static enum status
+search_texts(struct match *x, const struct uidset *unsure, struct uidset *found)
+{
+    bool body = (x->want.needs & IMAP_NEEDS_BODY) != 0;
+    uint32_t batch = body ? HEAD_BODIES : HEAD_HEADERS;
+    AUTO_CURSOR rows = CURSOR(x->s, MSG_MESSAGES, unsure, ROWS_BATCH);
+    AUTO_CURSOR heads = CURSOR(x->s, MSG_HEADS, unsure, batch);
+    AUTO_CURSOR digests = CURSOR(x->s, MSG_DIGESTS, unsure, batch);
+    struct digest_row digest = {0};
+    struct message_row row;
+    struct head_row head = {0};
+    enum status st = ST_OK;
+
+    heads.head = body ? HEAD_BODY : HEAD_HEADER;
+    while (st == ST_OK && !x->s->over && !x->s->stream.broken && next_message(&rows, &row)) {
+        AUTO_MESSAGE m = MESSAGE(x->s, row.uid, row.size);
+
+        while (head.uid < row.uid && next_head(&heads, &head))
+            ;
+        while (body && digest.uid < row.uid && next_digest(&digests, &digest))
+            ;
+        if (head.uid == row.uid)
+            message_take_head(&m, head.bytes);
+        if (digest.uid == row.uid)
+            message_take_digest(&m, &digest);
+        x->row = &row;
+        if (matches(x, &m))
+            st = uidset_append(found, row.uid, row.uid);
+        st = st == ST_OK ? x->st : st;
+        fiber_yield_if_long();
+    }
+    return st == ST_OK ? rows.st : st;
+}
+
+/* Both sets as one list: the next of the two. */
+static uint32_t
+take_next(const struct uidset *a, uint32_t *i, const struct uidset *b, uint32_t *k)
+{
+    uint32_t x = uidset_at(a, *i + 1), y = uidset_at(b, *k + 1);
+
+    if (x == 0 || (y != 0 && y < x)) {
+        (*k)++;
+        return y;
+    }
+    (*i)++;
+    return x;
+}
+
+static void
+put_found(struct session *s, struct command *c, const struct uidset *a, const struct uidset *b)
+{
+    uint32_t i = 0, k = 0, uid;
 
     buf_puts(&c->text, "* SEARCH");
-    while (!x->s->over && !x->s->stream.broken && x->st == ST_OK && next_message(&rows, &row)) {
-        if (matches(x, &row)) {
-            buf_putc(&c->text, ' ');
-            buf_put_u64(&c->text, c->in.uid ? row.uid : uidset_seq(&x->s->box.view, row.uid));
-            session_put_text(x->s, &c->text, false);
-        }
+    while (!s->over && (uid = take_next(a, &i, b, &k)) != 0) {
+        buf_putc(&c->text, ' ');
+        buf_put_u64(&c->text, c->in.uid ? uid : uidset_seq(&s->box.view, uid));
+        session_put_text(s, &c->text, false);
         fiber_yield_if_long();
     }
     buf_puts(&c->text, "\r\n");
-    x->st = x->st == ST_OK ? rows.st : x->st;
-    if (x->st == ST_OK)
+}
+
+static void
+search(struct match *x, struct command *c)
+{
+    struct uidset found = {0}, unsure = {0}, late = {0};
+    enum status st = search_rows(x, &found, &unsure);
+
+    if (st == ST_OK && unsure.n > 0)
+        st = search_texts(x, &unsure, &late);
+    if (st == ST_OK) {
+        put_found(x->s, c, &found, &late);
         answer(c, "OK SEARCH completed");
-    else
-        answer_status(c, x->st);
+    } else {
+        answer_status(c, st);
+    }
+    uidset_done(&found);
+    uidset_done(&unsure);
+    uidset_done(&late);
 }
 
 void

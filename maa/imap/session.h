@@ -131,9 +131,10 @@ void account_put(struct account *a);
 /* Messages of a set, in order, in batches. Rows are filtered: only UIDs of the set, ascending. */
 struct cursor {
     struct session *s;
-    enum store_msg type;     /* MSG_MESSAGES or MSG_DIGESTS */
+    enum store_msg type;     /* MSG_MESSAGES, MSG_DIGESTS or MSG_HEADS */
     const struct uidset *of; /* outlives the cursor */
     uint32_t batch;          /* messages of one request */
+    uint32_t head;           /* of MSG_HEADS: bytes of each */
     uint32_t from, next;     /* of this request, of the next one; 0: none is left */
     uint32_t last;           /* delivered */
     uint32_t asked_after;
@@ -151,6 +152,7 @@ struct cursor {
 void cursor_done(struct cursor *c);
 bool next_message(struct cursor *c, struct message_row *row);
 bool next_digest(struct cursor *c, struct digest_row *row);
+bool next_head(struct cursor *c, struct head_row *row);
 
 /* --- select.c --- */
 void box_done(struct session *s); /* nothing is selected any more; tells stored */
