@@ -114,12 +114,9 @@ write_new(const char *path, struct slice text, struct err *err)
     return st;
 }
 
-/* keyd reads the keys as its own user. */
 static enum status
 make_pairs(const char *root, const char *hostname, const struct master_settings *master, struct err *err)
 {
-    static const char *const keys[] = {"ecdsa.key", "rsa.key"};
-    uid_t owner = root_owner(ROLE_KEY, master->uid_base);
     char path[4096];
     enum status st = root_path(root, "etc/tls", path, err);
     AUTO_FD dir = -1;
@@ -130,11 +127,7 @@ make_pairs(const char *root, const char *hostname, const struct master_settings 
     if (dir < 0)
         return err_sys(err, "%s", path);
     st = tls_selfsigned(dir, hostname, err);
-    for (size_t i = 0; i < COUNT(keys) && st == ST_OK; i++)
-        if (fchownat(dir, keys[i], owner, owner, AT_SYMLINK_NOFOLLOW) != 0 ||
-            fchmodat(dir, keys[i], 0400, 0) != 0)
-            st = err_sys(err, "%s/%s", path, keys[i]);
-    return st;
+    return st == ST_OK ? root_give_keys(root, master->uid_base, err) : st;
 }
 
 int

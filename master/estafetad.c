@@ -178,6 +178,8 @@ reload(struct buf *words)
     self.reloading = true;
     notify_reloading();
     st = root_read_conf(self.conf, fresh, &settings, &err);
+    if (st == ST_OK)
+        st = root_give_keys(self.root, self.settings.uid_base, &err);
     if (st == ST_OK) {
         st = supervisor_reload(self.supervisor, buf_slice(fresh), words);
         if (st == ST_OK) {
@@ -289,6 +291,8 @@ prepare(struct err *err)
         st = root_read_conf(self.conf, &self.texts[0], &self.settings, err);
     if (st == ST_OK)
         st = root_make(self.root, self.settings.uid_base, err);
+    if (st == ST_OK)
+        st = root_give_keys(self.root, self.settings.uid_base, err);
     if (st == ST_OK)
         st = root_lock(self.root, &self.lock, err);
     if (st == ST_OK && !root_lock_name(self.lock))

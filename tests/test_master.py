@@ -127,6 +127,22 @@ def test_folders(system):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_keys_are_given_to_keyd(system):
+    system.init()
+    tls = system.root / "etc/tls"
+    (tls / "mine.key").write_text("key")
+    (tls / "elsewhere.key").symlink_to("/etc/hostname")
+    outside = os.stat("/etc/hostname")
+    assert system.start().returncode == 0
+    st = (tls / "mine.key").stat()
+    assert (st.st_uid, st.st_mode & 0o7777) == (64202, 0o400)
+    assert os.stat("/etc/hostname")[:6] == outside[:6]
+    (tls / "later.key").write_text("key")
+    assert system.ctl("reload").returncode == 0
+    assert (tls / "later.key").stat().st_uid == 64202
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_folders_of_another_user_are_given_over_once(system):
     system.init()
     store = system.root / "store"

@@ -215,6 +215,45 @@ root_make(const char *root, uint64_t uid_base, struct err *err)
     return st;
 }
 
+/* Not through a link: what it leads to has a reader of its own. */
+static enum status
+give_key(int dir, const char *name, uid_t owner, struct err *err)
+{
+    AUTO_FD fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0)
+        return errno == ELOOP ? ST_OK : err_sys(err, "etc/tls/%s", name);
+    if (fstat(fd, &st) != 0)
+        return err_sys(err, "etc/tls/%s", name);
+    if (!S_ISREG(st.st_mode) || (st.st_uid == owner && (st.st_mode & 07777) == 0400))
+        return ST_OK;
+    if (fchown(fd, owner, owner) != 0 || fchmod(fd, 0400) != 0)
+        return err_sys(err, "cannot give etc/tls/%s to user %u", name, (unsigned)owner);
+    return ST_OK;
+}
+
+enum status
+root_give_keys(const char *root, uint64_t uid_base, struct err *err)
+{
+    struct err local = {0};
+    char path[4096];
+    enum status st = root_path(root, "etc/tls", path, &local);
+    DIR *dir = st == ST_OK ? opendir(path) : NULL;
+    struct dirent *entry;
+
+    if (st == ST_OK && dir == NULL)
+        st = err_sys(&local, "%s", path);
+    while (st == ST_OK && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.' && slice_has_suffix_nocase(slice_of(entry->d_name), SLICE(".key")))
+            st = give_key(dirfd(dir), entry->d_name, root_owner(ROLE_KEY, uid_base), &local);
+    if (dir != NULL)
+        (void)closedir(dir);
+    if (st != ST_OK && err != NULL)
+        *err = local;
+    return st;
+}
+
 /* --- configuration --- */
 
 enum status

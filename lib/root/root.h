@@ -30,6 +30,9 @@ uid_t root_owner(enum role role, uint64_t uid_base);
  * followed. */
 MUST_CHECK enum status root_make(const char *root, uint64_t uid_base, struct err *err);
 
+/* Gives the private keys of etc/tls, which an administrator may have put there as root, to keyd alone. */
+MUST_CHECK enum status root_give_keys(const char *root, uint64_t uid_base, struct err *err);
+
 /* The text of a configuration file, judged by all tables and as a whole, "FILE:LINE: ..."; the master's
  * settings point into *text. ST_NOTFOUND without a file. */
 MUST_CHECK enum status root_read_conf(const char *file, struct buf *text, struct master_settings *master,
