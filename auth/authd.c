@@ -155,6 +155,21 @@ on_conn_over(struct ipc_request *r)
     return ST_OK;
 }
 
+/* With edged its TLS sessions have ended, and it cannot say so any more; cleartext ones go on without it. */
+static void
+on_peer_gone(enum role role, uint32_t instance)
+{
+    for (size_t i = 0; role == ROLE_EDGE && i < BUCKETS; i++)
+        for (struct connection **link = &self.buckets[i]; *link != NULL;) {
+            struct connection *c = *link;
+
+            if (c->tls)
+                conn_drop(link);
+            if (*link == c)
+                link = &c->next;
+        }
+}
+
 /* --- names --- */
 
 /* The account's full name: lower case, with the default domain when none was written. */
@@ -922,7 +937,8 @@ int
 main(int argc, char **argv)
 {
     static const struct program program = {
-        .role = ROLE_AUTH, .routes = routes, .open = authd_open, .start = authd_start, .reload = authd_reload};
+        .role = ROLE_AUTH, .routes = routes, .open = authd_open, .start = authd_start, .reload = authd_reload,
+        .peer_gone = on_peer_gone};
 
     return program_main(&program, argc, argv);
 }

@@ -161,7 +161,16 @@ play(void *arg)
     CHECK_INT(16, plain(login, 7, good, &reply), ST_DENIED); /* remembered no longer */
     msg_conn_id_put(&m, &(struct msg_conn_id){7});
     CHECK_INT(17, call(imap, MSG_HANDLE_RENEW, &m, &reply), ST_STALE);
-    CHECK_INT(18, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
+    facts(edge, 9, 1);
+    facts(edge, 10, 0);
+    CHECK_INT(18, plain(login, 9, good, &reply), ST_DENIED);
+    channel_free(edge);
+    edge = NULL;
+    msg_page_put(&m, &(struct msg_page){.most = 1}); /* until it has seen that */
+    CHECK_INT(19, call(ctl, MSG_SECRET_LIST, &m, &reply), ST_OK);
+    CHECK_INT(19, plain(login, 9, good, &reply), ST_UNAVAILABLE); /* ended with edged */
+    CHECK_INT(20, plain(login, 10, good, &reply), ST_STATE);      /* not this one, which has no TLS */
+    CHECK_INT(21, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
     channel_free(edge), channel_free(login), channel_free(imap), channel_free(store), channel_free(ctl);
 }
 

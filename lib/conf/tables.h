@@ -24,7 +24,7 @@
 #define EDGE_SETTINGS(SET)                                                                                            \
     HOST_SETTING(SET)                                                                                                 \
     SET(count, max_connections, "20000", "10", "1000000", "Connections at a time; more are told 421 or BYE.")         \
-    SET(count, max_connections_per_ip, "1000", "1", "1000000", "Connections at a time of one client address.")        \
+    SET(count, max_connections_per_ip, "1000", "1", "1000000", "Connections at a time of one client: an IPv4 address, an IPv6 /64.") \
     SET(duration, handshake_timeout, "30s", "1s", "10m", "How long a TLS handshake may take.")                        \
     SET(addresses, proxy_from, "", "0", "32", "Peers whose connections begin with a PROXY header, e.g. 10.0.0.0/8.")
 
