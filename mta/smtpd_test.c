@@ -828,7 +828,7 @@ stopping(void)
     say(e, T ".\r\n");
     for (int i = 0; i < 500 && delivers == 0; i++)
         pause_ms(10);
-    CHECK_INT(0, coming, 1);
+    CHECK(0, coming <= 1); /* the half message counts only while it is expected soon */
     stop();
     HEAR(c, "421 4.3.2");
     pause_ms(100);

@@ -9,13 +9,18 @@
 #define WINDOW_BYTES  (BODY_WINDOW * SHM_CHUNK)
 #define IDLE_MAX      64u   /* bodies kept for the next messages, with their memory */
 #define KEEP          8192u /* of it, in each of its two buffers */
-#define DIGEST_TRIES  2u    /* a message that ends mdad twice is not tried again in this session */
-#define DIGEST_WAIT   SECONDS(20)
-#define SIDE_WAIT     SECONDS(60)
-#define DELIVER_WAIT  SECONDS(120) /* a client waits ten minutes (RFC 5321 4.5.3.2.6) */
+#define COMING_LIFE   MSEC(30)
+#define ANNOUNCED_MAX 16u /* chunks that a promise alone is worth: a few silent clients shall not hold all   \
+                           */
+#define DIGEST_TRIES 2u   /* a message that ends mdad twice is not tried again in this session */
+#define DIGEST_WAIT  SECONDS(20)
+#define SIDE_WAIT    SECONDS(60)
+#define DELIVER_WAIT SECONDS(120) /* a client waits ten minutes (RFC 5321 4.5.3.2.6) */
 
 struct body {
-    struct body *next; /* in the list of idle ones */
+    struct body *next;            /* in the list of idle ones */
+    struct body *older, *younger; /* of those that come */
+    uint64_t began;
     struct booking booking;
     uint32_t chunks[INLINE_CHUNKS];
     uint32_t owned, used; /* of chunks: taken from the arena; holding bytes */
@@ -38,7 +43,10 @@ static struct {
 
 static struct body *idle;
 static uint32_t n_idle;
-static uint32_t coming; /* bodies between 354 and their DELIVER */
+static struct {
+    struct body *oldest, *youngest;
+    uint32_t n;
+} coming; /* bodies between 354 and their DELIVER that are expected soon */
 static uint32_t mda_life, store_life;
 static uint64_t last_job;
 
@@ -66,6 +74,49 @@ new_body(void)
     return b;
 }
 
+static void
+begin_coming(struct body *b)
+{
+    b->coming = true;
+    b->began = loop_now(program_loop());
+    b->older = coming.youngest;
+    if (b->older != NULL)
+        b->older->younger = b;
+    else
+        coming.oldest = b;
+    coming.youngest = b;
+    coming.n++;
+}
+
+static void
+end_coming(struct body *b)
+{
+    if (!b->coming)
+        return;
+    b->coming = false;
+    if (b->older != NULL)
+        b->older->younger = b->younger;
+    else
+        coming.oldest = b->younger;
+    if (b->younger != NULL)
+        b->younger->older = b->older;
+    else
+        coming.youngest = b->older;
+    b->older = b->younger = NULL;
+    coming.n--;
+}
+
+/* How many deliveries stored may hope for. A slow sender's is not worth a wait. */
+static uint16_t
+count_coming(void)
+{
+    uint64_t now = loop_now(program_loop());
+
+    while (coming.oldest != NULL && coming.oldest->began + COMING_LIFE < now)
+        end_coming(coming.oldest);
+    return coming.n < UINT16_MAX ? (uint16_t)coming.n : UINT16_MAX;
+}
+
 enum status
 body_open(uint64_t announced, struct body **result)
 {
@@ -81,6 +132,8 @@ body_open(uint64_t announced, struct body **result)
         chunks = BODY_WINDOW;
     else if (announced > 0)
         chunks = (uint32_t)((announced + SHM_CHUNK - 1) / SHM_CHUNK);
+    if (chunks > ANNOUNCED_MAX)
+        chunks = ANNOUNCED_MAX;
     st = credit_book(&b->booking, chunks, 0, within(BODY_CREDIT_WAIT));
     if (st == ST_TIMEOUT && program_peer(ROLE_STORE, 0) == NULL)
         st = ST_UNAVAILABLE;
@@ -88,8 +141,7 @@ body_open(uint64_t announced, struct body **result)
         body_close(b);
         return st;
     }
-    b->coming = true;
-    coming++;
+    begin_coming(b);
     *result = b;
     return ST_OK;
 }
@@ -424,15 +476,12 @@ body_deliver(struct body *b, struct deliver *m)
 {
     uint8_t list[INLINE_CHUNKS * 4];
 
-    if (b->coming) {
-        b->coming = false;
-        coming--;
-    }
+    end_coming(b);
     m->n = b->total;
     m->side = b->side_open ? b->side : 0;
     m->chunks = b->side_open ? (struct slice){0} : pack(b, 0, (size_t)b->total, list, sizeof(list));
     m->digest = b->digest;
-    m->coming = coming < UINT16_MAX ? (uint16_t)coming : UINT16_MAX;
+    m->coming = count_coming();
     buf_clear(&b->message);
     deliver_put(&b->message, m);
     if (!buf_ok(&b->message))
@@ -445,8 +494,7 @@ body_close(struct body *b)
 {
     if (b == NULL)
         return;
-    if (b->coming)
-        coming--;
+    end_coming(b);
     if (b->job_open)
         cancel_job(b);
     if (b->side_open)

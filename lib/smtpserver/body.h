@@ -13,8 +13,8 @@
 
 struct body;
 
-/* Waits for credit and chunks for what is announced (0: not known). ST_TIMEOUT and ST_UNAVAILABLE: the
- * store gives none now. ST_MEMORY: the arena is full. */
+/* Waits for credit and chunks for what is announced (0: not known), or the first part of it. ST_TIMEOUT and
+ * ST_UNAVAILABLE: the store gives none now. ST_MEMORY: the arena is full. */
 MUST_CHECK enum status body_open(uint64_t announced, struct body **result);
 /* Room for the next bytes, at least one; then how many of it were used. */
 MUST_CHECK enum status body_room(struct body *b, uint8_t **p, size_t *n);
