@@ -693,11 +693,24 @@ arena_full(void)
     say(c, "MAIL FROM:<a@b.example> SIZE=131072\r\n" R "DATA\r\n");
     HEAR(c, "250", "250", "354");
     say(d, M R "DATA\r\n");
+    for (int i = 0; i < 11; i++) { /* slow, but coming */
+        say(c, "x");
+        pause_ms(1000);
+    }
     HEAR(d, "250", "250", "452 4.3.1");
     say(d, M R "DATA\r\n");
     pause_ms(100);
-    say(c, ".\r\n");
+    say(c, "\r\n.\r\n");
     HEAR(c, "250 2.0.0");
+    HEAR(d, "250", "250", "354");
+    say(d, T ".\r\n");
+    HEAR(d, "250 2.0.0");
+
+    /* Who promises and is silent makes place for others. */
+    say(c, "MAIL FROM:<a@b.example> SIZE=131072\r\n" R "DATA\r\n");
+    HEAR(c, "250", "250", "354");
+    say(d, M R "DATA\r\n");
+    HEAR(c, "421 4.4.2");
     HEAR(d, "250", "250", "354");
     say(d, T ".\r\n");
     HEAR(d, "250 2.0.0");

@@ -10,9 +10,10 @@
 #define IDLE_MAX      64u   /* bodies kept for the next messages, with their memory */
 #define KEEP          8192u /* of it, in each of its two buffers */
 #define COMING_LIFE   MSEC(30)
-#define ANNOUNCED_MAX 16u /* chunks that a promise alone is worth: a few silent clients shall not hold all   \
-                           */
-#define DIGEST_TRIES 2u   /* a message that ends mdad twice is not tried again in this session */
+#define ANNOUNCED_MAX                                                                                        \
+    16u                 /* chunks that a promise alone is worth: a few silent clients shall not hold all     \
+                         */
+#define DIGEST_TRIES 2u /* a message that ends mdad twice is not tried again in this session */
 #define DIGEST_WAIT  SECONDS(20)
 #define SIDE_WAIT    SECONDS(60)
 #define DELIVER_WAIT SECONDS(120) /* a client waits ten minutes (RFC 5321 4.5.3.2.6) */
@@ -20,7 +21,8 @@
 struct body {
     struct body *next;            /* in the list of idle ones */
     struct body *older, *younger; /* of those that come */
-    uint64_t began;
+    uint64_t began, moved;        /* when it was opened; when bytes came last */
+    bool busy;                    /* it waits for us, not for its sender */
     struct booking booking;
     uint32_t chunks[INLINE_CHUNKS];
     uint32_t owned, used; /* of chunks: taken from the arena; holding bytes */
@@ -78,7 +80,7 @@ static void
 begin_coming(struct body *b)
 {
     b->coming = true;
-    b->began = loop_now(program_loop());
+    b->began = b->moved = loop_now(program_loop());
     b->older = coming.youngest;
     if (b->older != NULL)
         b->older->younger = b;
@@ -134,7 +136,7 @@ body_open(uint64_t announced, struct body **result)
         chunks = (uint32_t)((announced + SHM_CHUNK - 1) / SHM_CHUNK);
     if (chunks > ANNOUNCED_MAX)
         chunks = ANNOUNCED_MAX;
-    st = credit_book(&b->booking, chunks, 0, within(BODY_CREDIT_WAIT));
+    st = credit_book(&b->booking, chunks, 0);
     if (st == ST_TIMEOUT && program_peer(ROLE_STORE, 0) == NULL)
         st = ST_UNAVAILABLE;
     if (st != ST_OK) {
@@ -247,7 +249,7 @@ begin_side(struct body *b)
 {
     uint8_t bytes[8], answer[64];
     struct buf m = BUF_FIXED(bytes), reply = BUF_FIXED(answer);
-    uint64_t until = within(BODY_CREDIT_WAIT);
+    uint64_t until = within(CREDIT_WAIT);
     struct channel *ch;
     struct msg_id id;
     enum status st = program_peer_wait(ROLE_STORE, 0, until, &ch);
@@ -335,7 +337,7 @@ book_more(struct body *b)
 
     while (level < CREDIT_LEVELS - 1 && steps[level] <= b->used)
         level++;
-    return credit_book(&b->booking, steps[level] - b->used, level, within(BODY_CREDIT_WAIT));
+    return credit_book(&b->booking, steps[level] - b->used, level);
 }
 
 /* The last chunk is full: what must go, goes, and there is a next one. */
@@ -369,8 +371,12 @@ body_room(struct body *b, uint8_t **p, size_t *n)
     size_t in_chunk = (size_t)(b->total - b->base) % SHM_CHUNK;
 
     if (in_chunk == 0 && (b->total - b->base) / SHM_CHUNK == b->used) {
-        enum status st = next_chunk(b);
+        enum status st;
 
+        b->busy = true;
+        st = next_chunk(b);
+        b->busy = false;
+        b->moved = loop_now(program_loop());
         if (st != ST_OK)
             return st;
     }
@@ -383,6 +389,13 @@ void
 body_used(struct body *b, size_t n)
 {
     b->total += n;
+    b->moved = loop_now(program_loop());
+}
+
+bool
+body_silent(const struct body *b, uint64_t ns)
+{
+    return !b->busy && loop_now(program_loop()) - b->moved >= ns;
 }
 
 struct slice
@@ -425,8 +438,10 @@ enum status
 body_finish(struct body *b)
 {
     struct msg_bytes m;
-    enum status st = feed(b, true);
+    enum status st;
 
+    b->busy = true;
+    st = feed(b, true);
     if (st != ST_OK)
         return st;
     if (!msg_bytes_get(buf_slice(&b->reply), &m))

@@ -8,8 +8,7 @@
 #include "smtpserver/credit.h"
 #include "store/request.h"
 
-#define BODY_WINDOW      8u /* chunks: what is fed to mdad or to a side body at a time */
-#define BODY_CREDIT_WAIT SECONDS(10)
+#define BODY_WINDOW 8u /* chunks: what is fed to mdad or to a side body at a time */
 
 struct body;
 
@@ -19,6 +18,8 @@ MUST_CHECK enum status body_open(uint64_t announced, struct body **result);
 /* Room for the next bytes, at least one; then how many of it were used. */
 MUST_CHECK enum status body_room(struct body *b, uint8_t **p, size_t *n);
 void body_used(struct body *b, size_t n);
+/* Has its sender been silent for so long? */
+bool body_silent(const struct body *b, uint64_t ns);
 /* The body is whole: has it digested, and sends the rest of it aside. ST_UNAVAILABLE when mdad or stored
  * cannot. */
 MUST_CHECK enum status body_finish(struct body *b);

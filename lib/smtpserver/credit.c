@@ -13,7 +13,9 @@ struct waiter {
 };
 
 static struct {
+    struct loop *loop;
     struct shm *arena;
+    void (*pressed)(void);
     int64_t granted, most; /* less what was sent; the most there was of it */
     uint64_t booked;       /* chunks' worth, of all bodies */
     uint32_t promised;     /* chunks booked and not yet taken */
@@ -22,8 +24,10 @@ static struct {
 } self;
 
 void
-credit_init(struct shm *arena)
+credit_init(struct loop *loop, struct shm *arena, void (*pressed)(void))
 {
+    self.loop = loop;
+    self.pressed = pressed;
     self.arena = arena;
 }
 
@@ -101,9 +105,10 @@ remove_waiter(struct waiter *me)
 }
 
 enum status
-credit_book(struct booking *b, uint32_t n, unsigned level, uint64_t deadline)
+credit_book(struct booking *b, uint32_t n, unsigned level)
 {
     struct waiter me = {.booking = b, .n = n, .level = level};
+    uint64_t began = loop_now(self.loop);
     enum status st;
 
     assert(level < CREDIT_LEVELS);
@@ -114,7 +119,11 @@ credit_book(struct booking *b, uint32_t n, unsigned level, uint64_t deadline)
         return ST_OK;
     }
     add_waiter(&me);
-    st = wait_for(&me.wait, deadline);
+    st = wait_for(&me.wait, began + CREDIT_WAIT / 2);
+    if (st == ST_TIMEOUT && !me.wait.ended) {
+        self.pressed();
+        st = wait_for(&me.wait, began + CREDIT_WAIT);
+    }
     if (st == ST_TIMEOUT && enough_credit(b, n, level) && !enough_chunks(b, n, level))
         st = ST_MEMORY;
     if (st != ST_OK)

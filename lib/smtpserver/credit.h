@@ -16,6 +16,7 @@
 #include "sys/fiber.h"
 
 #define CREDIT_LEVELS 4u
+#define CREDIT_WAIT   SECONDS(10)
 
 /* What one body has; zero-initialise it. */
 struct booking {
@@ -24,10 +25,11 @@ struct booking {
 };
 
 /* Before anything else. */
-void credit_init(struct shm *arena);
-/* n chunks, and credit for them; on a fiber. ST_TIMEOUT: no credit came. ST_MEMORY: no chunks.
- * ST_CANCELLED: credit_close. */
-MUST_CHECK enum status credit_book(struct booking *b, uint32_t n, unsigned level, uint64_t deadline);
+/* pressed: called when somebody has waited for half of CREDIT_WAIT: to end bodies that do not come. */
+void credit_init(struct loop *loop, struct shm *arena, void (*pressed)(void));
+/* n chunks, and credit for them; on a fiber, for at most CREDIT_WAIT. ST_TIMEOUT: no credit came. ST_MEMORY:
+ * no chunks. ST_CANCELLED: credit_close. */
+MUST_CHECK enum status credit_book(struct booking *b, uint32_t n, unsigned level);
 /* Gives back what is booked still: all, or credit for more than n chunks. */
 void credit_release(struct booking *b);
 void credit_trim(struct booking *b, uint32_t n);

@@ -653,12 +653,25 @@ on_stop(void)
     exit_if_done();
 }
 
+/* Somebody waits for room: those who hold some and send nothing make place. */
+static void
+shed_silent(void)
+{
+    struct conn *c = self.conns, *next;
+
+    for (; c != NULL; c = next) {
+        next = c->next;
+        if (c->body != NULL && c->session.in_data && body_silent(c->body, CREDIT_WAIT / 2))
+            smtp_session_shed(&c->session);
+    }
+}
+
 static enum status
 on_start(struct err *err)
 {
     if (program_arena() == NULL)
         return err_set(err, ST_STATE, "there is no arena for bodies");
-    credit_init(program_arena());
+    credit_init(program_loop(), program_arena(), shed_silent);
     seen_init(program_loop());
     return load(program_settings(), err);
 }

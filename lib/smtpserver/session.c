@@ -400,6 +400,8 @@ on_data(struct smtp_session *s, struct slice args)
             s->backend->body_drop(s);
         if (st == ST_CLOSED)
             s->over = s->lost = true;
+        else if (st == ST_CANCELLED && s->shed)
+            bye(s, "4.4.2", "Silent while others wait, closing the connection");
         else if (st == ST_CANCELLED)
             bye(s, "4.3.2", "System is going down, closing the connection");
         else if (st == ST_LIMIT)
@@ -781,4 +783,11 @@ smtp_session_cancel(struct smtp_session *s, bool now)
     s->stopping = true;
     if (now || !s->in_data)
         stream_cancel(&s->stream);
+}
+
+void
+smtp_session_shed(struct smtp_session *s)
+{
+    s->shed = true;
+    stream_cancel(&s->stream);
 }

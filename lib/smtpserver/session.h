@@ -79,7 +79,7 @@ struct smtp_session {
     struct slice tls_version, cipher; /* the owner's, as long as the session */
     /* the engine's */
     unsigned state;
-    bool esmtp, over, lost, stopping, in_data;
+    bool esmtp, over, lost, stopping, shed, in_data;
     uint32_t errors, commands;
     struct buf replies; /* of a pipelined group, in the serving fiber's stack */
     struct buf helo, user; /* user: empty until AUTH */
@@ -92,3 +92,5 @@ void smtp_session_start(struct smtp_session *s);
 /* Ends it with 421 because the program stops: at once, or, when a message is coming and `now` is
  * false, behind its reply. */
 void smtp_session_cancel(struct smtp_session *s, bool now);
+/* While a message comes: ends it with 421 because its sender is silent and others wait for its place. */
+void smtp_session_shed(struct smtp_session *s);
