@@ -53,7 +53,8 @@ struct imap_store {
 };
 MUST_CHECK enum status imap_args_store(struct slice args, struct arena *a, struct imap_store *out, const char **why);
 
-#define IMAP_STATUS_ITEMS(S) S(MESSAGES) S(RECENT) S(UIDNEXT) S(UIDVALIDITY) S(UNSEEN)
+/* DELETED: RFC 9051 6.3.11; SIZE: RFC 8438. */
+#define IMAP_STATUS_ITEMS(S) S(MESSAGES) S(RECENT) S(UIDNEXT) S(UIDVALIDITY) S(UNSEEN) S(DELETED) S(SIZE)
 enum imap_status_item {
 #define IMAP_STATUS_ENUM(name) IMAP_STATUS_##name,
     IMAP_STATUS_ITEMS(IMAP_STATUS_ENUM)

@@ -438,6 +438,8 @@ on_status(struct session *s, struct command *c)
         [IMAP_STATUS_UIDNEXT] = {"UIDNEXT",     got.uidnext                                                      },
         [IMAP_STATUS_UIDVALIDITY] = {"UIDVALIDITY", got.uidvalidity                                                  },
         [IMAP_STATUS_UNSEEN] = {"UNSEEN",      got.unseen                                                       },
+        [IMAP_STATUS_DELETED] = {"DELETED",     got.deleted                                                      },
+        [IMAP_STATUS_SIZE] = {"SIZE",        got.bytes                                                        },
     };
     buf_puts(&c->text, "* STATUS ");
     imap_put_astring(&c->text, want.mailbox);

@@ -166,7 +166,8 @@ put_capabilities(struct buf *out)
 {
     buf_puts(
         out,
-        "CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE CHILDREN UIDPLUS MOVE UNSELECT IDLE SPECIAL-USE");
+        "CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE CHILDREN UIDPLUS MOVE UNSELECT IDLE SPECIAL-USE "
+        "STATUS=SIZE");
 }
 
 static void
@@ -301,7 +302,7 @@ dispatch(struct session *s, struct command *c)
     if (s->bads == bads)
         s->bads = 0;
     command_end(s, c, tell);
-    if (row->run == on_logout && s->bads == bads)
+    if (row->run == on_logout)
         s->over = true;
 }
 
