@@ -111,6 +111,37 @@ look_at_box(struct stored_peer *p, uint64_t handle, struct sight *s)
     return st == ST_OK ? NULL : say("status of %s: %s", s->name, status_name(st));
 }
 
+/* A list of all changes says of each message that is there once what the list of messages says; RFC
+ * 7162 3.2.5. */
+static wrong
+check_changes(struct stored_peer *p, uint64_t handle, const struct sight *s)
+{
+    AUTO_BUF reply = BUF_INIT(1u << 20);
+    struct msg_rows rows;
+    struct change_row row;
+    uint64_t modseq = 0;
+    size_t n = 0;
+
+    do {
+        enum status st = PEER_ASK(p, p->imap, MSG_CHANGES, change_list, &reply, handle, s->number, modseq);
+
+        if (st != ST_OK || !msg_rows_get(buf_slice(&reply), &rows))
+            return say("changes of %s: %s", s->name, status_name(st));
+        while (change_row_take(&rows.rows, &row)) {
+            size_t i = 0;
+
+            modseq = row.modseq;
+            while (i < s->n && s->messages[i].uid != row.uid)
+                i++;
+            if (row.gone != (i == s->n) || (!row.gone && s->modseqs[i] != row.modseq))
+                return say("changes of %s: uid %u, gone %u, modseq %" PRIu64, s->name, row.uid, row.gone,
+                           row.modseq);
+            n += !row.gone;
+        }
+    } while (rows.more);
+    return n == s->n ? NULL : say("changes of %s: %zu of %zu messages", s->name, n, s->n);
+}
+
 wrong
 look_at_message(struct stored_peer *p, uint64_t handle, uint64_t mailbox, uint32_t uid, uint32_t *token)
 {
@@ -150,6 +181,8 @@ look_at_boxes(struct stored_peer *p, struct view_of *view)
         if (bad != NULL)
             return bad;
         bad = check_sight(s);
+        if (bad == NULL)
+            bad = check_changes(p, view->handle, s);
         if (bad != NULL)
             return bad;
         for (size_t i = 0; i < s->n && bad == NULL; i++)

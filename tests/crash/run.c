@@ -10,32 +10,20 @@
  *
  * With ESTAFETA_BUG and a stored that was built with -DPLANT_BUGS it must fail.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sys/fd.h"
-#include "sys/log.h"
 #include "tests/crash/load.h"
-#include "tests/crash/medium.h"
+#include "tests/crash/stand.h"
 
-#define TAPE_SIZE (1u << 30) /* what is not written to takes no memory */
-#define PARTS     3u
-#define SETTINGS  "domain = dominio.com.uy\nsegment_size = 5M\nindex_memory = 64K\ndisk_reserve = 0\n"
+#define PARTS 3u
 
-static const char *stored, *shim, *keep, *replay;
+static const char *keep, *replay;
 static uint64_t images = 20, seed = 1, per_load = 50, only = UINT64_MAX;
-static char base[64], root[96], store[128], log_path[128];
-static struct stored_peer peer = {.root = root, .settings = SETTINGS};
-static struct tape *tapes[2]; /* of the load; of a recovery */
-static int tape_fds[2];
-static struct tape *recording; /* what the next stored tells, or NULL */
 static bool failed;
 static uint64_t counts[4]; /* images, cuts, answered requests looked for, rebuilds */
 
@@ -57,90 +45,17 @@ seed_with(uint64_t a, uint64_t b)
         (void)rnd(2);
 }
 
-/* --- stored --- */
-
-static bool
-make_tape(int i)
-{
-    AUTO_FD low = memfd_create("tape", MFD_CLOEXEC);
-
-    tape_fds[i] = fcntl(low, F_DUPFD, 100); /* stored inherits it, and wants low numbers itself */
-    if (tape_fds[i] < 0 || ftruncate(tape_fds[i], TAPE_SIZE) != 0)
-        return false;
-    tapes[i] = mmap(NULL, TAPE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, tape_fds[i], 0);
-    return tapes[i] != MAP_FAILED;
-}
-
-/* Empties it: memory that was used goes back. */
-static void
-reset_tape(int i)
-{
-    if (ftruncate(tape_fds[i], 0) != 0 || ftruncate(tape_fds[i], TAPE_SIZE) != 0)
-        abort();
-    tapes[i]->size = TAPE_SIZE - sizeof(struct tape);
-}
-
-static void
-in_child(void *arg)
-{
-    char number[16];
-    int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-
-    if (fd >= 0)
-        (void)dup2(fd, STDERR_FILENO);
-    (void)setenv("LD_PRELOAD", shim, 1);
-    (void)setenv(TAPE_ROOT_ENV, store, 1);
-    if (recording == NULL)
-        return;
-    (void)snprintf(number, sizeof(number), "%d", tape_fds[recording == tapes[0] ? 0 : 1]);
-    (void)setenv(TAPE_FD_ENV, number, 1);
-}
-
-static const char *
-start(struct tape *tape)
-{
-    static char why[100];
-    enum status st;
-    int status;
-
-    recording = tape;
-    st = peer_start(&peer);
-    if (st == ST_OK && tape != NULL && tape->n == 0)
-        return "the shim does not record";
-    if (st == ST_OK)
-        return NULL;
-    status = peer_end(&peer, true);
-    (void)snprintf(why, sizeof(why), "stored does not start: %s, status %x", status_name(st),
-                   (unsigned)status);
-    return why;
-}
-
-/* An empty ROOT with a store of these bytes, or none. */
-static const char *
-new_root(const struct medium *m)
-{
-    static unsigned number;
-
-    if (root[0] != '\0')
-        peer_remove_tree(root);
-    (void)snprintf(root, sizeof(root), "%s/%u", base, number++);
-    (void)snprintf(store, sizeof(store), "%s/store", root);
-    if (mkdir(root, 0700) != 0 || mkdir(store, 0700) != 0 || (m != NULL && !medium_put(m, store)))
-        return strerror(errno);
-    return NULL;
-}
-
 /* --- a load --- */
 
 static const char *
 record(struct load *l)
 {
-    const char *bad = new_root(NULL);
+    const char *bad = stand_new_root(NULL);
 
-    reset_tape(0);
-    tapes[0]->faults.flush_us = 200 + (uint32_t)(l->seed * 97 % 700);
+    stand_reset_tape(TAPE_LOAD);
+    tapes[TAPE_LOAD]->faults.flush_us = 200 + (uint32_t)(l->seed * 97 % 700);
     for (uint32_t part = 0; part < PARTS && bad == NULL; part++) {
-        bad = start(tapes[0]);
+        bad = stand_start(TAPE_LOAD);
         if (bad == NULL && part == 0)
             bad = load_begin(l);
         if (bad == NULL)
@@ -149,7 +64,7 @@ record(struct load *l)
             bad == NULL)
             bad = "stored did not end";
     }
-    if (bad == NULL && tapes[0]->full)
+    if (bad == NULL && tapes[TAPE_LOAD]->full)
         bad = "the tape is full";
     return bad;
 }
@@ -226,24 +141,6 @@ world_at(const struct journal *j, uint64_t at, struct under_way *u)
 
 /* --- an image --- */
 
-/* Nothing is removed in the background any more: the index stands still. */
-static const char *
-dump_at_rest(struct buf *to)
-{
-    AUTO_BUF again = BUF_INIT(64u << 20);
-
-    for (int i = 0; i < 2000; i++) {
-        if (peer_dump(&peer, to) != ST_OK)
-            return "no dump";
-        fiber_sleep_until(loop_now(peer.loop) + MSEC(3));
-        if (peer_dump(&peer, &again) != ST_OK)
-            return "no dump";
-        if (slice_eq(buf_slice(to), buf_slice(&again)))
-            return NULL;
-    }
-    return "the index never rests";
-}
-
 static const char *
 first_difference(struct slice a, struct slice b)
 {
@@ -264,21 +161,52 @@ first_difference(struct slice a, struct slice b)
     return NULL;
 }
 
+/* Of an account that is gone every row goes, though the cut came in the middle of that. */
+static const char *
+rows_of_nobody(struct slice dump)
+{
+    static char text[200];
+    uint64_t living[ACCOUNTS], number;
+
+    for (uint32_t i = 0; i < ACCOUNTS; i++)
+        if (peer_rcpt(&peer, account_name(i), &living[i]) != ST_OK)
+            living[i] = 0;
+    while (dump.n > 0) {
+        struct slice line = take_until(&dump, '\n'), at = line;
+        bool known = false;
+
+        (void)take_byte(&dump, '\n');
+        (void)take_until(&at, ' ');
+        if (!take_byte(&at, ' ') || !take_number(&at, UINT64_MAX, &number) || number == 0)
+            continue;
+        for (uint32_t i = 0; i < ACCOUNTS; i++)
+            known = known || living[i] == number;
+        if (!known) {
+            (void)snprintf(text, sizeof(text), "a row of nobody: %.*s", (int)(line.n > 100 ? 100 : line.n),
+                           (const char *)line.p);
+            return text;
+        }
+    }
+    return NULL;
+}
+
 static const char *
 same_without_index(void)
 {
     AUTO_BUF before = BUF_INIT(64u << 20), after = BUF_INIT(64u << 20);
-    const char *bad = dump_at_rest(&before);
+    const char *bad = stand_dump(&before);
     char path[160];
 
+    if (bad == NULL)
+        bad = rows_of_nobody(buf_slice(&before));
     if (bad != NULL)
         return bad;
     (void)peer_end(&peer, rnd(2) == 0);
-    (void)snprintf(path, sizeof(path), "%s/index", store);
+    (void)snprintf(path, sizeof(path), "%s/index", stand_store);
     peer_remove_tree(path);
-    bad = start(NULL);
+    bad = stand_start(TAPE_NONE);
     if (bad == NULL)
-        bad = dump_at_rest(&after);
+        bad = stand_dump(&after);
     counts[3]++;
     return bad == NULL ? first_difference(buf_slice(&before), buf_slice(&after)) : bad;
 }
@@ -287,18 +215,18 @@ same_without_index(void)
 static const char *
 cut_recovery(struct medium *m)
 {
-    const char *bad = new_root(m);
+    const char *bad = stand_new_root(m);
     struct buf positions;
     struct cut cut;
 
-    reset_tape(1);
+    stand_reset_tape(TAPE_RECOVERY);
     if (bad == NULL)
-        bad = start(tapes[1]);
+        bad = stand_start(TAPE_RECOVERY);
     if (bad != NULL)
         return bad;
     (void)peer_end(&peer, rnd(4) != 0);
-    positions = positions_of(tapes[1]);
-    if (!medium_play(m, tapes[1], 0, choose_point(&positions, NULL)))
+    positions = positions_of(tapes[TAPE_RECOVERY]);
+    if (!medium_play(m, tapes[TAPE_RECOVERY], 0, choose_point(&positions, NULL)))
         bad = "the tape makes no sense";
     buf_done(&positions);
     cut = choose_cut();
@@ -312,7 +240,7 @@ verify(const struct load *l, uint64_t at)
 {
     struct under_way u;
     struct world *w = world_at(&l->journal, at, &u);
-    const char *bad = start(NULL);
+    const char *bad = stand_start(TAPE_NONE);
 
     if (bad == NULL)
         bad = compare(&peer, w, &u);
@@ -333,16 +261,12 @@ verify(const struct load *l, uint64_t at)
 static void
 tell_failure(const struct load *l, uint64_t image, const struct medium *m, const char *bad, const char *how)
 {
-    AUTO_FD fd = open(log_path, O_RDONLY | O_CLOEXEC);
-    char text[4000], path[200];
-    off_t n = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0,
-          from = n > (off_t)sizeof(text) ? n - (off_t)sizeof(text) : 0;
+    char path[200];
 
     failed = true;
     (void)printf("FAILED: seed %llu image %llu (%s): %s\n", (unsigned long long)l->seed,
                  (unsigned long long)image, how, bad);
-    if (fd >= 0 && pread_all(fd, text, (size_t)(n - from), from))
-        (void)printf("--- stored said last:\n%.*s---\n", (int)(n - from), text);
+    stand_tell_log();
     if (keep == NULL)
         return;
     (void)mkdir(keep, 0700);
@@ -350,7 +274,7 @@ tell_failure(const struct load *l, uint64_t image, const struct medium *m, const
     (void)journal_save(&l->journal, path);
     (void)snprintf(path, sizeof(path), "%s/tape", keep);
     AUTO_FD tape = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    (void)!write_all(tape, slice_from(tapes[0], sizeof(struct tape) + tapes[0]->n));
+    (void)!write_all(tape, slice_from(tapes[TAPE_LOAD], sizeof(struct tape) + tapes[TAPE_LOAD]->n));
     (void)snprintf(path, sizeof(path), "%s/store", keep);
     if (m != NULL && mkdir(path, 0700) == 0)
         (void)medium_put(m, path);
@@ -371,17 +295,17 @@ one_image(const struct load *l, const struct buf *positions, uint64_t image)
     depth = rnd(10);
     depth = depth < 6 ? 0 : depth < 9 ? 1 : 2;
     cut = choose_cut();
-    if (!medium_play(m, tapes[0], 0, at))
+    if (!medium_play(m, tapes[TAPE_LOAD], 0, at))
         bad = "the tape makes no sense";
     medium_cut(m, &cut, rnd);
     (void)snprintf(how, sizeof(how), "cut at %llu of %llu, %u%% of %u stay, %llu more cuts",
-                   (unsigned long long)at, (unsigned long long)tapes[0]->n, cut.stays, cut.sector,
+                   (unsigned long long)at, (unsigned long long)tapes[TAPE_LOAD]->n, cut.stays, cut.sector,
                    (unsigned long long)depth);
     for (uint64_t i = 0; i < depth && bad == NULL; i++)
         bad = cut_recovery(m);
-    (void)unlink(log_path);
+    stand_hush();
     if (bad == NULL)
-        bad = new_root(m);
+        bad = stand_new_root(m);
     if (bad == NULL)
         bad = verify(l, at);
     counts[0]++;
@@ -395,9 +319,10 @@ one_image(const struct load *l, const struct buf *positions, uint64_t image)
 static bool
 one_load(uint64_t load_seed, uint64_t n)
 {
-    struct load l = {.peer = &peer, .tape = tapes[0], .world = world_new(), .seed = load_seed, .steps = 12};
+    struct load l = {
+        .peer = &peer, .tape = tapes[TAPE_LOAD], .world = world_new(), .seed = load_seed, .steps = 12};
     const char *bad = record(&l);
-    struct buf positions = positions_of(tapes[0]);
+    struct buf positions = positions_of(tapes[TAPE_LOAD]);
 
     if (bad != NULL)
         tell_failure(&l, 0, NULL, bad, "the load itself");
@@ -413,14 +338,14 @@ one_load(uint64_t load_seed, uint64_t n)
 static void
 replay_one(void)
 {
-    struct load l = {.peer = &peer, .tape = tapes[0], .seed = seed};
+    struct load l = {.peer = &peer, .tape = tapes[TAPE_LOAD], .seed = seed};
     struct buf positions;
     struct stat st;
     char path[200];
 
     (void)snprintf(path, sizeof(path), "%s/tape", replay);
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0 || !pread_all(fd, tapes[0], (size_t)st.st_size, 0)) {
+    if (fd < 0 || fstat(fd, &st) != 0 || !pread_all(fd, tapes[TAPE_LOAD], (size_t)st.st_size, 0)) {
         (void)printf("cannot read %s\n", path);
         failed = true;
         return;
@@ -431,7 +356,7 @@ replay_one(void)
         failed = true;
         return;
     }
-    positions = positions_of(tapes[0]);
+    positions = positions_of(tapes[TAPE_LOAD]);
     (void)one_image(&l, &positions, only);
     buf_done(&positions);
     journal_done(&l.journal);
@@ -452,8 +377,6 @@ read_arguments(int argc, char **argv)
 {
     if (argc < 3)
         return false;
-    stored = argv[1];
-    shim = argv[2];
     for (int i = 3; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--images") == 0)
             images = strtoull(argv[i + 1], NULL, 10);
@@ -481,25 +404,11 @@ main(int argc, char **argv)
                               "[--replay DIR --image I]\n");
         return 2;
     }
-    (void)snprintf(base, sizeof(base),
-                   access("/dev/shm", W_OK) == 0 ? "/dev/shm/crash-XXXXXX" : "/tmp/crash-XXXXXX");
-    (void)mallopt(M_MMAP_THRESHOLD,
-                  1 << 30); /* a page's first touch costs more than all that is done with it */
-    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    log_start("run", STDERR_FILENO, LOG_LEVEL_ERR);
-    if (mkdtemp(base) == NULL || !make_tape(0) || !make_tape(1) || !peer_setup(&peer))
+    if (!stand_setup(argv[1], argv[2]))
         return 1;
-    (void)snprintf(log_path, sizeof(log_path), "%s/log", base);
-    reset_tape(0);
-    reset_tape(1);
-    peer.executable = stored;
-    peer.in_child = in_child;
-    if (loop_new(&peer.loop, NULL) != ST_OK || fiber_spawn(peer.loop, all, NULL) != ST_OK ||
-        loop_run(peer.loop, NULL) != ST_OK)
+    if (fiber_spawn(peer.loop, all, NULL) != ST_OK || loop_run(peer.loop, NULL) != ST_OK)
         failed = true;
-    loop_free(peer.loop);
-    peer_done(&peer);
-    peer_remove_tree(base);
+    stand_done();
     (void)printf(
         "%llu images, %llu cuts, %llu answers held against them, %llu rebuilds: %d passed, %d failed\n",
         (unsigned long long)counts[0], (unsigned long long)counts[1], (unsigned long long)counts[2],
