@@ -1,6 +1,7 @@
 #include "store/apply.h"
 
 #include "store/log_format.h"
+#include "store/bugs.h"
 
 #define KEY_MAX   2048u
 #define VALUE_MAX (16u * 1024 * 1024)
@@ -223,7 +224,7 @@ static void
 put_message(struct apply *a, uint64_t account, uint64_t mailbox, uint32_t uid, uint64_t old,
             const struct row_message *message)
 {
-    if (old != 0)
+    if (old != 0 && !BUG(change_kept))
         del(a, KEY(account, ROW_CHANGE, {mailbox, old, uid}));
     PUT(a, message, message, account, ROW_MESSAGE, {mailbox, uid});
     PUT(a, change, &(struct row_change){0}, account, ROW_CHANGE, {mailbox, message->modseq, uid});
@@ -301,7 +302,7 @@ on_subscribe(struct apply *a, const struct record_subscribe *r)
 static void
 put_request(struct apply *a, struct slice request, const struct row_request *answer)
 {
-    if (request.n == 0)
+    if (request.n == 0 || BUG(request_forgotten))
         return;
     PUT(a, request, answer, 0, ROW_REQUEST, {0}, request);
     put_bytes(a, KEY(0, ROW_REQUEST_DUE, {key_time(answer->expires)}, request), SLICE(""));

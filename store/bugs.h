@@ -31,7 +31,23 @@
     B(erase_unsaid, "that an account is erased is not said again")                  \
     B(queue_unsaid, "queue entries are not said again")                             \
     B(table_empty, "the rows of moved bodies are not written")                      \
-    B(image_overrun, "a rebuild puts old records over an image")
+    B(image_overrun, "a rebuild puts old records over an image")                    \
+    B(folder_unflushed, "the name of the log's folder is not flushed")              \
+    B(replay_skips, "a replay leaves out its first record")                         \
+    B(reap_forgotten, "a start does not go on with removals")                       \
+    B(index_early, "rows are in the index before their batch is durable")           \
+    B(applied_ahead, "the index says it has one record more")                       \
+    B(rows_kept, "rows of a failed batch go to the index with the next")            \
+    B(view_kept, "the judge goes on seeing a failed batch")                         \
+    B(failure_hidden, "a failed batch is answered as done")                         \
+    B(slow_waits, "requests wait for a flush however long it takes")                \
+    B(request_forgotten, "that a request was done is not remembered")               \
+    B(change_kept, "a message's older change row stays")                            \
+    B(half_delivery, "a delivery's last recipient is left out")                     \
+    B(uidnext_stays, "a copy takes a uid without counting it")                      \
+    B(modseq_repeats, "changed flags do not advance the account's modseq")          \
+    B(uidvalidity_repeats, "mailboxes of an account share a uidvalidity")           \
+    B(refs_ignored, "an expunge ends a body that others still have")
 
 #ifdef PLANT_BUGS
 enum bug {

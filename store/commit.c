@@ -7,6 +7,7 @@
 
 #include "ipc/shm.h"
 #include "store/apply.h"
+#include "store/bugs.h"
 #include "sys/log.h"
 
 #define VIEW_BYTES (32u << 20)
@@ -361,7 +362,8 @@ end_batch(struct commit *c, enum status st)
                 c->last = &w->next;
             c->waiting++;
         } else {
-            finish(c, w, w->status == ST_OK ? st : w->status);
+            /* What was refused may have been refused because of a record that now never was. */
+            finish(c, w, st != ST_OK ? st : w->status);
         }
         w = next;
     }
@@ -372,7 +374,7 @@ static void
 put_into_index(struct commit *c)
 {
     struct err err = {0};
-    enum status st = index_write(c->index, c->rows, c->batch.first_lsn + c->batch.records - 1, &err);
+    enum status st = index_write(c->index, c->rows, c->batch.first_lsn + c->batch.records - !BUG(applied_ahead), &err);
 
     if (st == ST_OK) {
         view_keep(c->view);
@@ -397,18 +399,24 @@ on_flushed(struct posted *p)
         log_mail(LOG_LEVEL_NOTICE, "the disk answers again");
     c->too_slow = false;
     c->stats.batches++;
-    if (st == ST_OK) {
-        put_into_index(c);
+    if (st == ST_OK || BUG(failure_hidden)) {
+        if (!BUG(index_early))
+            put_into_index(c);
         end_batch(c, ST_OK);
         return;
     }
     c->stats.failed++;
     log_mail(LOG_LEVEL_ERR, "a batch of %u failed: %s", c->batch.records, c->flush_err.text);
-    index_batch_free(c->rows);
-    c->rows = index_batch_new();
-    if (c->rows == NULL)
-        abort();
-    view_drop(c->view);
+    if (!BUG(rows_kept)) {
+        index_batch_free(c->rows);
+        c->rows = index_batch_new();
+        if (c->rows == NULL)
+            abort();
+    }
+    if (BUG(view_kept))
+        view_keep(c->view);
+    else
+        view_drop(c->view);
     end_batch(c, st == ST_NOSPACE ? st : ST_UNAVAILABLE);
 }
 
@@ -417,6 +425,8 @@ on_slow(struct timer *t)
 {
     struct commit *c = OUTER(t, struct commit, slow);
 
+    if (BUG(slow_waits))
+        return;
     c->too_slow = true;
     c->stats.slow++;
     log_mail(LOG_LEVEL_ERR, "the disk has not answered for %u s: what comes is refused until it does", 5u);
@@ -580,6 +590,8 @@ judge_and_flush(struct commit *c)
     }
     c->state = FLUSHING;
     c->flushed_pending = true;
+    if (BUG(index_early))
+        put_into_index(c);
     loop_timer(c->loop, &c->slow, loop_now(c->loop) + COMMIT_SLOW);
     pthread_mutex_lock(&c->lock);
     c->flush = true;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "store/judge_rows.h"
+#include "store/bugs.h"
 
 #define REPLY_MOST   (1u << 20)
 #define TOUCHED_MOST (1u << 20)
@@ -348,6 +349,8 @@ judge_counts_put(struct judge *j, struct judge_counts *c, struct buf *refs, stru
         if (c->refs[i].change < 0 && now.number < (uint64_t)-c->refs[i].change)
             return ST_CORRUPT;
         now.number += (uint64_t)c->refs[i].change;
+        if (BUG(refs_ignored) && c->refs[i].change < 0)
+            now.number = 0;
         record_ref_put(refs, &(struct record_ref){c->refs[i].number, now.number});
         if (now.number == 0)
             st = body_dies(j, c, c->refs[i].number);

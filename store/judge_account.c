@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "store/judge_rows.h"
+#include "store/bugs.h"
 
 #define LIST_MOST (2u << 20)
 
@@ -74,7 +75,7 @@ put_new(struct buf *list, struct judge_account *a, struct slice name, uint32_t s
 {
     struct record_mailbox m = {
         .mailbox = a->usage.mailbox_next++,
-        .row = {.name = name, .special = special, .uidvalidity = a->usage.uidvalidity_next++},
+        .row = {.name = name, .special = special, .uidvalidity = BUG(uidvalidity_repeats) ? a->usage.uidvalidity_next : a->usage.uidvalidity_next++},
         .status = {.uidnext = 1, .recent_from = 1,   .modseq = a->usage.modseq                 }
     };
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "store/judge_rows.h"
+#include "store/bugs.h"
 
 #define LIST_MOST (2u << 20)
 
@@ -278,8 +279,11 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
     d.request = m->request;
     d.digest = m->digest;
     st = list.n == 0 ? ST_SYNTAX : begin(&d);
-    while (st == ST_OK && list.n > 0)
-        st = deliver_rcpt_take(&list, &r) ? deliver_to(&d, m, &r) : ST_SYNTAX;
+    while (st == ST_OK && list.n > 0) {
+        st = deliver_rcpt_take(&list, &r) ? ST_OK : ST_SYNTAX;
+        if (st == ST_OK && (!BUG(half_delivery) || list.n > 0 || d.refs == 0))
+            st = deliver_to(&d, m, &r);
+    }
     if (st == ST_OK)
         st = write_record(&d, RECORD_DELIVER);
     if (st == ST_OK)

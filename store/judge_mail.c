@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "store/judge_rows.h"
+#include "store/bugs.h"
 
 #define LIST_MOST  (2u << 20)
 #define JUDGE_LOOK 4000u /* messages that one slice of an expunge looks at */
@@ -137,7 +138,8 @@ flags_record(struct flags_work *w, struct slice fresh, bool more, struct outcome
     msg_rows_put(&out->reply, &(struct msg_rows){more, buf_slice(&w->reply)});
     if (w->records.n == 0 && fresh.n == 0)
         return ST_OK;
-    w->account.usage.modseq = w->modseq;
+    if (!BUG(modseq_repeats))
+        w->account.usage.modseq = w->modseq;
     w->box.status.modseq = w->modseq;
     r.usage = w->account.usage;
     r.status = w->box.status;
@@ -256,7 +258,8 @@ copy_one(void *arg, uint32_t uid, const struct row_message *before)
     st = change_places(w->j, w->account.number, &change, &w->value, &w->places, &email);
     if (st != ST_OK)
         return st;
-    w->to.status.uidnext++;
+    if (!BUG(uidnext_stays))
+        w->to.status.uidnext++;
     after.modseq = w->modseq;
     after.saved = w->j->now;
     if (w->m->move)
