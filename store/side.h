@@ -8,6 +8,7 @@
 #include "store/readers.h"
 
 #define SIDES_MAX 256u          /* at a time */
+#define SIDE_THREADS 4u         /* that write them */
 #define SIDE_DATA_MAX (256u * 1024)
 
 void side_setup(struct log *log, struct readers *readers);

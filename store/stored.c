@@ -36,6 +36,7 @@ static struct {
     struct store_files files;
     struct commit *commit;
     struct readers *readers;
+    struct readers *side_writers; /* apart: what waits for a slow disk to take a large body must not keep readers */
     struct teller tellers[TELLERS];
     struct buf domains; /* packed msg_name, those of accounts */
     struct timer requests;
@@ -666,9 +667,11 @@ start(struct err *err)
     st = commit_new(loop, self.files.log, self.files.index, &commit, &self.commit, err);
     if (st == ST_OK)
         st = readers_new(loop, &reads, (uint32_t)self.settings.reader_threads, &self.readers, err);
+    if (st == ST_OK)
+        st = readers_new(loop, &reads, SIDE_THREADS, &self.side_writers, err);
     if (st != ST_OK)
         return st;
-    side_setup(self.files.log, self.readers);
+    side_setup(self.files.log, self.side_writers);
     st = reads_domains(&reads, learn_domain, NULL);
     if (st == ST_OK && !BUG(reap_forgotten))
         st = reads_dying(&reads, reap, NULL);
@@ -705,6 +708,7 @@ on_stopping(struct timer *t)
     }
     side_setup(NULL, NULL);
     readers_free(self.readers);
+    readers_free(self.side_writers);
     commit_free(self.commit);
     store_close(&self.files);
     program_exit(0);
