@@ -1,0 +1,71 @@
+"""Deliveries by many sessions at once, with a book of what was promised."""
+
+import threading
+import time
+import uuid
+
+import mail
+
+TOKEN = b"X-Token: "
+
+
+class Load:
+    """Sessions that deliver until stop(): `acked` has each token that got 250; `begun` each whose end was sent. Nothing is
+    ever sent twice, so a token that is found twice is the system's doing."""
+
+    def __init__(self, server, accounts, sessions=8, size=3000, pause=0.0):
+        self.server, self.accounts, self.size, self.pause = server, accounts, size, pause
+        self.acked, self.refused, self.begun = {}, {}, {}
+        self.broken = 0
+        self.lock, self.over = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self.session, args=(i,), daemon=True) for i in range(sessions)]
+        for t in self.threads:
+            t.start()
+
+    def session(self, i):
+        while not self.over.is_set():
+            try:
+                with mail.Smtp(self.server, timeout=30) as smtp:
+                    smtp.ehlo()
+                    while not self.over.is_set():
+                        self.one(smtp, self.accounts[i % len(self.accounts)][0])
+                        time.sleep(self.pause)
+            except (OSError, EOFError, AssertionError, ValueError):
+                self.broken += 1  # a killed program, 451, or 421: come again
+                time.sleep(0.02)
+
+    def one(self, smtp, to):
+        token = uuid.uuid4().hex.encode()
+        smtp.begin(to)
+        with self.lock:
+            self.begun[token] = to
+        code, text = smtp.data(mail.message(self.size, token))
+        with self.lock:
+            (self.acked if code == 250 else self.refused)[token] = to
+
+    def stop(self):
+        self.over.set()
+        for t in self.threads:
+            t.join(60)
+            assert not t.is_alive(), "a session hangs"
+        return self
+
+
+def tokens(server, account):
+    """The token of each message that the account holds, in order."""
+    with mail.Imap(server, account) as c:
+        typ, data = c.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (X-TOKEN)])")
+        assert typ == "OK"
+        return [x[1].strip()[len(TOKEN) :] for x in data if isinstance(x, tuple)]
+
+
+def judge(server, accounts, load):
+    """Every promise kept, nothing doubled, nothing that was refused."""
+    found = [t for a in accounts for t in tokens(server, a)]
+    missing = set(load.acked) - set(found)
+    doubled = {t for t in found if found.count(t) > 1} if len(set(found)) != len(found) else set()
+    assert not missing, f"{len(missing)} of {len(load.acked)} acknowledged messages are lost"
+    assert not doubled, f"{len(doubled)} messages are there twice"
+    assert not set(found) & set(load.refused), "a refused message is there"
+    assert set(found) <= set(load.begun), "a message that nobody sent"
+    return found
