@@ -21,6 +21,7 @@
 #define TELLERS        64u /* peers whose `coming` is remembered */
 #define DOMAINS_MAX    100000u
 #define REQUESTS_EVERY SECONDS(5)
+#define UNREAPED_MOST  (1u << 20) /* bytes; what is more waits for the next start */
 #define RECIPIENT_MAX  600u
 
 struct teller {
@@ -40,6 +41,7 @@ static struct {
     struct teller tellers[TELLERS];
     struct buf domains; /* packed msg_name, those of accounts */
     struct timer requests;
+    struct buf unreaped; /* packed le64 account, le64 mailbox: removals that a failing disk refused */
     bool stopping;
 } self;
 
@@ -178,9 +180,24 @@ reap(void *arg, uint64_t account, uint64_t mailbox)
 static void
 reaped(const struct work *w)
 {
-    if (w->status != ST_OK && w->status != ST_UNAVAILABLE && w->status != ST_NOSPACE)
+    if (w->status == ST_UNAVAILABLE || w->status == ST_NOSPACE) {
+        buf_put_le64(&self.unreaped, w->account);
+        buf_put_le64(&self.unreaped, w->mailbox);
+    } else if (w->status != ST_OK)
         log_at(LOG_LEVEL_ERR, "removing mailbox %llu of account %llu: %s", (unsigned long long)w->mailbox,
                (unsigned long long)w->account, status_text(w->status));
+}
+
+static void
+reap_again(void)
+{
+    AUTO_BUF all = self.unreaped;
+    struct slice at = buf_slice(&all);
+    uint64_t account, mailbox;
+
+    self.unreaped = BUF_INIT(UNREAPED_MOST);
+    while (take_le64(&at, &account) && take_le64(&at, &mailbox))
+        reap(NULL, account, mailbox);
 }
 
 static void
@@ -190,6 +207,7 @@ on_requests(struct timer *t)
 
     if (w != NULL)
         commit_ask(self.commit, w);
+    reap_again();
     loop_timer(program_loop(), t, loop_now(program_loop()) + REQUESTS_EVERY);
 }
 
@@ -656,6 +674,7 @@ start(struct err *err)
     enum status st = load(program_settings(), err);
 
     self.domains = BUF_INIT(DOMAINS_MAX * 64);
+    self.unreaped = BUF_INIT(UNREAPED_MOST);
     if (st == ST_OK)
         st = store_open(program_root(), &self.settings, &self.files, err);
     if (st != ST_OK)
@@ -740,6 +759,7 @@ main(int argc, char **argv)
 #endif
     status = program_main(&program, argc, argv);
     buf_done(&self.domains);
+    buf_done(&self.unreaped);
     buf_done(&self.text);
     return status;
 }

@@ -299,6 +299,31 @@ flush_is_slow(void)
            is_right_for_good("after a slow flush");
 }
 
+/* A removal that a failing disk stopped goes on by itself. */
+static bool
+removal_fails(void)
+{
+    AUTO_BUF reply = BUF_INIT(100), text = BUF_INIT(64u << 20);
+    struct msg_id box = {0};
+    struct appended got;
+    uint64_t id[2] = {MESSAGES, 2};
+
+    if (!check("create", PEER_ASK(&peer, peer.imap, MSG_MAILBOX_CREATE, mailbox_name, &reply, handle,
+                                  SLICE("vieja"), 0) == ST_OK) ||
+        !check("its number", msg_id_get(buf_slice(&reply), &box)))
+        return false;
+    const struct append m = {.handle = handle, .request = slice_from(id, sizeof(id)), .mailbox = box.id};
+    if (!check("append", peer_append(&peer, &m, SLICE("Subject: x\r\n\r\n"), false, &got) == ST_OK))
+        return false;
+    tape->faults.flush_fails_in = 2; /* not the answer's, but the next */
+    tape->faults.flush_fails = 1;
+    return check("remove", PEER_ASK(&peer, peer.imap, MSG_MAILBOX_DELETE, mailbox_ref, NULL, handle,
+                                    box.id) == ST_OK) &&
+           check("the removal goes on", stand_dump(&text) == NULL) &&
+           check("a flush of it failed", tape->faults.failed == 1) &&
+           is_right_for_good("after a failed removal");
+}
+
 /* The index cannot be written: stored says so and ends, or goes on; either way nothing that it acknowledged
  * is lost. */
 static bool
@@ -341,6 +366,8 @@ all(void *arg)
             run("a write fails", write_fails);
         if (failed == 0)
             run("the disk is full", disk_is_full);
+        if (failed == 0)
+            run("a removal fails", removal_fails);
         if (failed == 0)
             run("the index fails", index_fails);
         if (failed == 0)
