@@ -194,7 +194,7 @@ class System:
                 pid, rest = stat.read_text().split(" (", 1)
                 name, rest = rest.rsplit(") ", 1)
                 state, parent = rest.split()[:2]
-                if int(parent) == master and state not in "ZX":
+                if int(parent) == master and state not in "ZX" and name in PROGRAMS:  # not one that is being made
                     found[name] = int(pid)
         self.seen = {**getattr(self, "seen", {}), **{pid: starttime(pid) for pid in found.values()}}
         return found
