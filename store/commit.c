@@ -694,7 +694,7 @@ commit_forget(struct commit *c, uint16_t role, uint32_t instance)
 bool
 commit_idle(const struct commit *c)
 {
-    return c->first == NULL && c->batch_first == NULL;
+    return c->first == NULL && c->batch_first == NULL && !c->flushed_pending && !c->made_pending;
 }
 
 struct view *

@@ -51,7 +51,7 @@ MUST_CHECK enum status commit_new(struct loop *loop, struct log *log, struct ind
 void commit_ask(struct commit *c, struct work *work);
 /* What waits from this peer goes to done() with ST_CLOSED; what is in the batch goes on. */
 void commit_forget(struct commit *c, uint16_t role, uint32_t instance);
-/* Is nothing waiting or in flight? */
+/* Is nothing waiting or in flight, and no thread about to say something? Only then commit_free(). */
 bool commit_idle(const struct commit *c);
 /* Waits for the batch in flight; the threads end. */
 void commit_free(struct commit *c);

@@ -12,6 +12,7 @@ struct readers {
     pthread_cond_t told;
     struct reader_task *first, **last;
     uint32_t waiting; /* asked and not yet answered; the loop's thread */
+    uint32_t tasks;   /* these, and all others; the loop's thread */
     bool quit;
     uint32_t n;
     pthread_t threads[64];
@@ -33,6 +34,7 @@ on_posted(struct posted *p)
 {
     struct reader_task *t = OUTER(p, struct reader_task, posted);
 
+    t->readers->tasks--;
     t->done(t);
 }
 
@@ -89,6 +91,8 @@ void
 readers_run(struct readers *r, struct reader_task *t)
 {
     t->next = NULL;
+    t->readers = r;
+    r->tasks++;
     pthread_mutex_lock(&r->lock);
     *r->last = t;
     r->last = &t->next;
@@ -135,6 +139,12 @@ readers_ask(struct readers *r, struct ipc_sender to, uint64_t account, struct sl
     memcpy(a->payload, payload.p, payload.n);
     r->waiting++;
     readers_run(r, &a->task);
+}
+
+bool
+readers_idle(const struct readers *r)
+{
+    return r->tasks == 0;
 }
 
 void

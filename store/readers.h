@@ -19,7 +19,10 @@ struct reader_task {
     void (*done)(struct reader_task *t);
     struct reader_task *next;
     struct posted posted;
+    struct readers *readers;
 };
 void readers_run(struct readers *r, struct reader_task *t);
-/* Ends the threads; what waits is not answered. */
+/* Is no task waiting, running or to be done? Only then readers_free(): a thread's last word would come to memory that is
+ * no more. */
+bool readers_idle(const struct readers *r);
 void readers_free(struct readers *r);

@@ -721,7 +721,7 @@ on_peer_gone(enum role role, uint32_t instance)
 static void
 on_stopping(struct timer *t)
 {
-    if (!commit_idle(self.commit)) {
+    if (!commit_idle(self.commit) || !readers_idle(self.readers) || !readers_idle(self.side_writers)) {
         loop_timer(program_loop(), t, loop_now(program_loop()) + MSEC(10));
         return;
     }
@@ -737,6 +737,7 @@ static void
 on_stop(void)
 {
     self.stopping = true;
+    side_setup(self.files.log, NULL); /* no more bytes of large bodies */
     self.requests.fire = on_stopping;
     loop_timer(program_loop(), &self.requests, loop_now(program_loop()));
 }

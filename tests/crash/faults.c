@@ -299,6 +299,27 @@ flush_is_slow(void)
            is_right_for_good("after a slow flush");
 }
 
+/* Told to stop while its threads are at work, it ends in order: the maker of segments, a read. */
+static bool
+stops(void)
+{
+    for (int round = 0; round < 10; round++) {
+        AUTO_BUF list = BUF_INIT(100);
+
+        tape->faults.flush_us = 20000;
+        if (!check("done", send_one(next_token++) == ST_OK))
+            return false;
+        mailbox_ref_put(&list, &(struct mailbox_ref){handle, inbox});
+        for (int i = 0; i < 20; i++) /* nobody waits for the answers */
+            (void)ipc_send(peer.imap, (enum msg)MSG_MAILBOX_STATUS, buf_slice(&list), -1);
+        if (!check("it stops", peer_end(&peer, false) == 0) ||
+            !check("start", stand_start(TAPE_LOAD) == NULL) || !enter())
+            return false;
+    }
+    tape->faults.flush_us = 0;
+    return is_right("after stops");
+}
+
 /* A removal that a failing disk stopped goes on by itself. */
 static bool
 removal_fails(void)
@@ -315,6 +336,8 @@ removal_fails(void)
     const struct append m = {.handle = handle, .request = slice_from(id, sizeof(id)), .mailbox = box.id};
     if (!check("append", peer_append(&peer, &m, SLICE("Subject: x\r\n\r\n"), false, &got) == ST_OK))
         return false;
+    fiber_sleep_until(loop_now(peer.loop) +
+                      MSEC(300));    /* a segment made ahead of need has been flushed by then */
     tape->faults.flush_fails_in = 2; /* not the answer's, but the next */
     tape->faults.flush_fails = 1;
     return check("remove", PEER_ASK(&peer, peer.imap, MSG_MAILBOX_DELETE, mailbox_ref, NULL, handle,
@@ -366,6 +389,8 @@ all(void *arg)
             run("a write fails", write_fails);
         if (failed == 0)
             run("the disk is full", disk_is_full);
+        if (failed == 0)
+            run("it stops", stops);
         if (failed == 0)
             run("a removal fails", removal_fails);
         if (failed == 0)

@@ -236,6 +236,15 @@ cut_recovery(struct medium *m)
 }
 
 static const char *
+stopped_badly(int status)
+{
+    static char text[60];
+
+    (void)snprintf(text, sizeof(text), "stored does not stop: status %x", (unsigned)status);
+    return text;
+}
+
+static const char *
 verify(const struct load *l, uint64_t at)
 {
     struct under_way u;
@@ -252,7 +261,7 @@ verify(const struct load *l, uint64_t at)
         int status = peer_end(&peer, false);
 
         if (bad == NULL && status != 0)
-            bad = "stored does not stop";
+            bad = stopped_badly(status);
     }
     world_free(w);
     return bad;
