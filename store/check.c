@@ -30,7 +30,7 @@ struct check {
     struct numbers live;   /* a: bytes counted in a segment */
     /* the account being read; 0: none */
     uint64_t account;
-    bool has_account, has_usage;
+    bool has_account, has_usage, dying; /* dying: its names mean nothing any more */
     struct row_usage usage;
     uint64_t bytes, messages, modseq;
     struct box *boxes; /* ascending by number, as their rows come */
@@ -39,6 +39,7 @@ struct check {
     struct buf value;
     void (*line)(void *arg, const char *text);
     void *arg;
+    const bool *cancel;
     struct check_stats stats;
     struct err *err;
 };
@@ -65,6 +66,12 @@ get(struct check *c, const struct row_key *key)
 {
     buf_clear(&c->value);
     return index_get(c->index, c->snapshot, key, &c->value, c->err);
+}
+
+static bool
+is_cancelled(const struct check *c)
+{
+    return c->cancel != NULL && __atomic_load_n(c->cancel, __ATOMIC_RELAXED);
 }
 
 static enum status
@@ -236,6 +243,8 @@ on_shard_row(void *arg, struct slice key, struct slice value)
     struct row_request request;
     struct row_key k;
 
+    if (is_cancelled(c))
+        return ST_CANCELLED;
     if (row_key_get(key, &k) != ST_OK || !row_value_ok(k.kind, value)) {
         wrong(c, "a row of the shard cannot be read");
         return ST_OK;
@@ -347,7 +356,7 @@ begin_account(struct check *c, uint64_t account)
 {
     end_account(c);
     c->account = account;
-    c->has_account = c->has_usage = false;
+    c->has_account = c->has_usage = c->dying = false;
     c->usage = (struct row_usage){0};
     c->bytes = c->messages = c->modseq = 0;
     c->n_boxes = 0;
@@ -460,6 +469,8 @@ check_name(struct check *c, const struct row_key *k, uint64_t mailbox)
 
     if (b != NULL)
         b->named = true;
+    if (c->dying && (st == ST_OK || st == ST_NOTFOUND))
+        return ST_OK;
     if (st == ST_NOTFOUND || (st == ST_OK && (!row_mailbox_get(buf_slice(&c->value), &row) ||
                                               row.state != ROW_LIVES || !slice_eq(row.name, k->tail))))
         wrong(c,
@@ -521,7 +532,8 @@ check_account(struct check *c, struct slice value)
     enum status st;
 
     c->has_account = row_account_get(value, &row);
-    if (!c->has_account || row.state != ROW_LIVES)
+    c->dying = c->has_account && row.state != ROW_LIVES;
+    if (!c->has_account || c->dying)
         return ST_OK;
     st = get(c, KEY(0, ROW_ACCOUNT_NAME, {0}, row.name));
     if (st == ST_NOTFOUND ||
@@ -537,6 +549,8 @@ on_account_row(void *arg, struct slice key, struct slice value)
     struct row_number number;
     struct row_key k;
 
+    if (is_cancelled(c))
+        return ST_CANCELLED;
     if (row_key_get(key, &k) != ST_OK || !row_value_ok(k.kind, value)) {
         wrong(c, "a row behind those of account %" PRIu64 " cannot be read", c->account);
         return ST_OK;
@@ -633,6 +647,8 @@ check_bytes(struct check *c)
 
         if (st == ST_NOTFOUND)
             continue;
+        if (st == ST_OK && is_cancelled(c))
+            st = ST_CANCELLED;
         if (st != ST_OK)
             return st;
         c->stats.segments++;
@@ -673,7 +689,7 @@ check_all(struct check *c)
 
 enum status
 check_store(struct log *log, struct index *index, void (*line)(void *arg, const char *text), void *arg,
-            struct check_stats *stats, struct err *err)
+            const bool *cancel, struct check_stats *stats, struct err *err)
 {
     struct check *c = calloc(1, sizeof(*c));
     enum status st;
@@ -684,6 +700,7 @@ check_store(struct log *log, struct index *index, void (*line)(void *arg, const 
     c->index = index;
     c->line = line;
     c->arg = arg;
+    c->cancel = cancel;
     c->err = err;
     c->value = BUF_INIT(ROW_MAX);
     st = check_all(c);

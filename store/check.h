@@ -14,5 +14,5 @@ struct check_stats {
  * may be under way. ST_CORRUPT when anything is wrong; else what kept it from being checked. */
 #define CHECK_LINES_MAX 1000u
 MUST_CHECK enum status check_store(struct log *log, struct index *index,
-                                   void (*line)(void *arg, const char *text), void *arg,
+                                   void (*line)(void *arg, const char *text), void *arg, const bool *cancel,
                                    struct check_stats *stats, struct err *err);

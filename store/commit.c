@@ -122,6 +122,8 @@ judge_named(struct commit *c, struct work *w, struct slice payload)
         return judge_reap(&c->judge, w->account, w->mailbox, &c->outcome);
     case WORK_FORGET_REQUESTS:
         return judge_forget_requests(&c->judge, &c->outcome);
+    case WORK_RECORD:
+        return w->judge(w, &c->judge, &c->outcome);
     default:
         return ST_UNSUPPORTED;
     }
@@ -768,5 +770,6 @@ commit_free(struct commit *c)
     view_free(c->view);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->told);
-    free(c);
+    if (!c->made_pending) /* else the loop has still to run what the maker has posted; the process ends with it */
+        free(c);
 }

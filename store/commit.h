@@ -26,6 +26,8 @@ struct work {
     struct buf touched;
     enum status status;
     bool more; /* to be judged again */
+    /* WORK_RECORD: decides the next record; *more in out while there is another. Its answer is its own. */
+    enum status (*judge)(struct work *w, struct judge *j, struct outcome *out);
     void *owner;
     uint16_t role; /* of who asked, for commit_forget(); 0: ourselves */
     uint32_t instance;

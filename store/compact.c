@@ -22,6 +22,12 @@ compact_victim(const struct compact *c, uint64_t number)
     return NULL;
 }
 
+bool
+compact_cancelled(const struct compact *c)
+{
+    return c->settings.cancel != NULL && __atomic_load_n(c->settings.cancel, __ATOMIC_RELAXED);
+}
+
 /* --- what a segment says --- */
 
 struct reading {
@@ -123,6 +129,8 @@ on_record(void *arg, const struct log_record *record, struct log_place body)
     struct row_sink sink = {r, on_put, on_del, on_del_range};
     enum status st;
 
+    if (compact_cancelled(r->c))
+        return ST_CANCELLED;
     r->record = record;
     st = apply_record(record->type, record->meta, &sink);
     return st == ST_OK && r->failed ? ST_MEMORY : st;
@@ -292,6 +300,8 @@ copy_extent(struct compact *c, struct move *m, uint8_t *bytes, struct err *err)
 
     if (st == ST_OK)
         m->to = log_side_at(c->side).offset;
+    if (st == ST_OK && compact_cancelled(c))
+        st = ST_CANCELLED;
     for (uint64_t done = 0; st == ST_OK && done < m->n; done += COPY_BYTES) {
         size_t n = m->n - done < COPY_BYTES ? (size_t)(m->n - done) : COPY_BYTES;
 
@@ -504,7 +514,7 @@ write_images(struct looking *l)
 
     numbers_sort(&c->accounts);
     for (size_t i = 0; i < c->accounts.n && st == ST_OK; i++)
-        st = write_image(l, &c->accounts.slots[i]);
+        st = compact_cancelled(c) ? ST_CANCELLED : write_image(l, &c->accounts.slots[i]);
     return st == ST_OK && !buf_ok(&c->images) ? err_set(l->err, ST_MEMORY, "compact: too many accounts") : st;
 }
 

@@ -23,9 +23,11 @@
 struct compact;
 
 struct compact_settings {
-    int64_t now; /* ns since 1970 */
-    bool force;  /* also segments of the last ten minutes (their requests are carried over), and if it is not
-                    worth it */
+    int64_t now;        /* ns since 1970 */
+    const bool *cancel; /* another thread may set it (atomically): compact_begin() ends with ST_CANCELLED.
+                           NULL: none */
+    bool force; /* also segments of the last ten minutes (their requests are carried over), and if it is not
+                   worth it */
 };
 
 /* The segments of which less than `percent` lives: at most `most` numbers, the emptiest first. Sides that
@@ -55,6 +57,9 @@ struct compact_present {
  * dropped too. */
 MUST_CHECK enum status compact_next(struct compact *compact, const struct compact_present *present,
                                     struct buf *meta, uint16_t *type, struct err *err);
+
+/* The last record did not get into a batch after all: the next compact_next() judges it again. */
+void compact_again(struct compact *compact);
 
 struct compact_stats {
     uint64_t segments, bytes_before, bytes_after, images, bodies;

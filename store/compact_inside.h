@@ -50,6 +50,11 @@ struct compact {
     enum step step;
     size_t at;         /* within the step */
     struct slice left; /* of images */
+    struct {
+        enum step step;
+        size_t at;
+        struct slice left;
+    } before; /* the last record */
     struct compact_stats stats;
 };
 
@@ -59,3 +64,4 @@ const struct victim *compact_victim(const struct compact *c, uint64_t number);
  * wanted. ST_CORRUPT: one should have been copied, and was not. */
 MUST_CHECK enum status compact_moved(const struct compact *c, struct row_body *row, struct buf *extents,
                                      uint64_t *moved, bool *changed);
+bool compact_cancelled(const struct compact *c);

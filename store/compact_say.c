@@ -399,6 +399,14 @@ say_gone(struct saying *s)
     return buf_ok(&segments) ? ST_OK : ST_MEMORY;
 }
 
+void
+compact_again(struct compact *c)
+{
+    c->step = c->before.step;
+    c->at = c->before.at;
+    c->left = c->before.left;
+}
+
 enum status
 compact_next(struct compact *c, const struct compact_present *present, struct buf *meta, uint16_t *type,
              struct err *err)
@@ -410,6 +418,9 @@ compact_next(struct compact *c, const struct compact_present *present, struct bu
     struct saying s = {c, present, meta, type, err};
     enum status st = ST_OK;
 
+    c->before.step = c->step;
+    c->before.at = c->at;
+    c->before.left = c->left;
     buf_clear(meta);
     *type = 0;
     while (st == ST_OK && *type == 0 && c->step != DONE)

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,16 +83,18 @@ files_list(void *self, void (*each)(void *arg, const char *name), void *arg)
     return error == 0 ? 0 : -1;
 }
 
-/* The descriptor is kept for the life of the process: the lock ends with it. */
+/* The descriptor is kept for the life of the process: the lock ends with it. It is the process', so that one that closed
+ * its log can open it again. */
 static int
 files_lock(void *self)
 {
     int fd = openat(dir_of(self), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int error = errno;
+    if (fcntl(fd, F_SETLK, &all) != 0) {
+        int error = errno == EACCES ? EWOULDBLOCK : errno;
 
         (void)close(fd);
         errno = error;

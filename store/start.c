@@ -10,6 +10,7 @@
 
 #include "store/apply.h"
 #include "store/bugs.h"
+#include "store/rebuild.h"
 #include "sys/fd.h"
 #include "sys/log.h"
 
@@ -91,7 +92,8 @@ replay_one(void *arg, const struct log_record *record, struct log_place body)
 
 /* Opens the log and brings the index to its end. */
 static enum status
-open_log(struct store_files *f, const struct store_settings *settings, struct index *index, struct err *err)
+open_log(struct store_files *f, const struct store_settings *settings, struct index *index, uint64_t *broken,
+         struct err *err)
 {
     struct log_settings log = {.segment_size = settings->segment_size};
     struct replay r = {.index = index, .batch = index_batch_new()};
@@ -103,6 +105,7 @@ open_log(struct store_files *f, const struct store_settings *settings, struct in
     if (st == ST_OK)
         st = write_replayed(&r);
     index_batch_free(r.batch);
+    *broken = r.broken;
     if (st != ST_OK && r.err.text[0] != '\0')
         *err = r.err;
     if (st == ST_OK && r.total > 0)
@@ -141,45 +144,65 @@ adopted(void *arg, uint64_t number)
     return index_get(arg, NULL, &(struct row_key){0, ROW_SEGMENT, {number}}, &value, NULL) != ST_NOTFOUND;
 }
 
-/* An index in doubt is built anew beside the old one and put in its place. */
 static enum status
-build_index(struct store_files *f, const struct store_settings *settings, const char *path, struct err *err)
+pass_over(void *arg, const struct log_record *record, struct log_place body)
 {
-    const struct index_settings rows = {.memtable = settings->index_memory};
-    struct index *fresh;
-    enum status st = index_build(path, &rows, &fresh, err);
-
-    if (st != ST_OK)
-        return st;
-    st = open_log(f, settings, fresh, err);
-    if (st != ST_OK) {
-        index_close(fresh);
-        return st;
-    }
-    return index_switch(path, &rows, fresh, &f->index, err);
+    return ST_OK;
 }
 
-enum status
-store_open(const char *root, const struct store_settings *settings, struct store_files *files,
+/* An index in doubt, or too old for what is left of the log, is built anew beside the old one and put in its place. */
+static enum status
+build_index(struct store_files *f, const struct store_settings *settings, const char *path, uint64_t *broken,
+            struct err *err)
+{
+    const struct index_settings rows = {.memtable = settings->index_memory};
+    const struct log_settings log = {.segment_size = settings->segment_size, .rebuild = true};
+    struct rebuild_stats stats = {0};
+    enum status st = log_open(&f->disk, &log, 0, pass_over, NULL, &f->log, err);
+
+    if (st == ST_OK)
+        st = rebuild_index(f->log, path, &rows, &f->index, &stats, err);
+    *broken = stats.broken;
+    if (st == ST_OK)
+        log_mail(LOG_LEVEL_NOTICE,
+                 "the index is built anew: %" PRIu64 " records, %" PRIu64 " images, %" PRIu64 " records broken",
+                 stats.records, stats.images, stats.broken);
+    return st;
+}
+
+static enum status
+open_store(const char *root, const struct store_settings *settings, bool anew, struct store_files *files,
            struct err *err)
 {
     struct store_files f = {.dir = -1, .log_dir = -1};
     const struct index_settings rows = {.memtable = settings->index_memory};
     char path[PATH_MAX];
+    uint64_t broken = 0;
+    bool in_doubt;
     enum status st = open_folders(root, &f, err);
 
     if (st != ST_OK)
         goto fail;
     (void)snprintf(path, sizeof(path), "%s/store/index", root);
-    st = index_open(path, &rows, &f.index, err);
+    st = anew ? ST_STALE : index_open(path, &rows, &f.index, err);
+    in_doubt = st == ST_STALE || st == ST_CORRUPT || st == ST_IO;
     if (st == ST_OK) {
-        st = open_log(&f, settings, f.index, err);
-    } else if (st == ST_STALE || st == ST_CORRUPT || st == ST_IO) {
-        log_mail(LOG_LEVEL_WARNING, "%s: it is built anew from the log", err->text);
-        st = build_index(&f, settings, path, err);
+        st = open_log(&f, settings, f.index, &broken, err);
+        in_doubt = st == ST_STALE; /* what it lacks went with its segments */
     }
-    if (st == ST_OK)
-        st = log_sweep(f.log, adopted, f.index, err);
+    if (in_doubt) {
+        if (!anew)
+            log_mail(LOG_LEVEL_WARNING, "%s: it is built anew from the log", err->text);
+        index_close(f.index);
+        f.index = NULL;
+        st = build_index(&f, settings, path, &broken, err);
+    }
+    /* A record that could not be applied may have adopted what nothing else names: then nothing is removed. */
+    if (st == ST_OK && broken == 0) {
+        st = index_flush(f.index, err);
+        if (st == ST_OK)
+            st = log_sweep(f.log, adopted, f.index, err);
+    }
     if (st != ST_OK)
         goto fail;
     *files = f;
@@ -188,6 +211,20 @@ store_open(const char *root, const struct store_settings *settings, struct store
 fail:
     store_close(&f);
     return st;
+}
+
+enum status
+store_open(const char *root, const struct store_settings *settings, struct store_files *files,
+           struct err *err)
+{
+    return open_store(root, settings, false, files, err);
+}
+
+enum status
+store_open_anew(const char *root, const struct store_settings *settings, struct store_files *files,
+                struct err *err)
+{
+    return open_store(root, settings, true, files, err);
 }
 
 void

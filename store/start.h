@@ -17,4 +17,7 @@ struct store_files {
 /* Makes folders that are not there (ROOT/store must be). ST_STATE: another process has it. */
 MUST_CHECK enum status store_open(const char *root, const struct store_settings *settings, struct store_files *files,
                                   struct err *err);
+/* The same, but the index is built anew in any case. */
+MUST_CHECK enum status store_open_anew(const char *root, const struct store_settings *settings, struct store_files *files,
+                                       struct err *err);
 void store_close(struct store_files *files);

@@ -12,10 +12,12 @@
 #include "ipc/program.h"
 #include "store/commit.h"
 #include "store/handles.h"
+#include "store/offline.h"
 #include "store/readers.h"
 #include "store/side.h"
 #include "store/start.h"
 #include "store/bugs.h"
+#include "store/upkeep.h"
 #include "sys/log.h"
 
 #define TELLERS        64u /* peers whose `coming` is remembered */
@@ -38,6 +40,7 @@ static struct {
     struct commit *commit;
     struct readers *readers;
     struct readers *side_writers; /* apart: what waits for a slow disk to take a large body must not keep readers */
+    struct upkeep *upkeep;
     struct teller tellers[TELLERS];
     struct buf domains; /* packed msg_name, those of accounts */
     struct timer requests;
@@ -296,6 +299,10 @@ on_done(struct work *w)
 {
     struct asked *a = w->owner;
 
+    if (w->type == WORK_RECORD) {
+        upkeep_done(w);
+        return;
+    }
     if (w->status == ST_OK && w->touched.n > 0)
         send_hints(buf_slice(&w->touched));
     if (a == NULL) {
@@ -603,6 +610,16 @@ on_admin_read(struct ipc_request *request)
     return ST_OK;
 }
 
+static enum status
+on_upkeep(struct ipc_request *request)
+{
+    if (self.stopping)
+        answer(&request->from, ST_UNAVAILABLE);
+    else
+        upkeep_ask(self.upkeep, request->from, request->payload);
+    return ST_OK;
+}
+
 #define DELIVERERS (ROLE_BIT(SMTP) | ROLE_BIT(SUBMIT))
 #define SENDERS    (DELIVERERS | ROLE_BIT(IMAP))
 #define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3))
@@ -640,6 +657,9 @@ static const struct ipc_route routes[] = {
     {MSG_ACCOUNTS,     ROLE_BIT(CTL), on_admin_read, false},
     {MSG_ADMIN_MAILBOXES,             ROLE_BIT(CTL), on_admin_read, false},
     {MSG_STORE_DUMP,        ROLE_BIT(CTL), on_admin_read, false},
+    {MSG_STORE_CHECK,       ROLE_BIT(CTL), on_upkeep, false},
+    {MSG_STORE_COMPACT,     ROLE_BIT(CTL), on_upkeep, false},
+    {MSG_STORE_BACKUP,      ROLE_BIT(CTL), on_upkeep, false},
     {0          },
 };
 
@@ -665,6 +685,16 @@ load(struct slice text, struct err *err)
     return ST_OK;
 }
 
+/* ROOT/backup, before confinement; -1: backups are refused. */
+static int
+backups(void)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/backup", program_root());
+
+    return n > 0 && (size_t)n < sizeof(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 static enum status
 start(struct err *err)
 {
@@ -688,6 +718,9 @@ start(struct err *err)
         st = readers_new(loop, &reads, (uint32_t)self.settings.reader_threads, &self.readers, err);
     if (st == ST_OK)
         st = readers_new(loop, &reads, SIDE_THREADS, &self.side_writers, err);
+    if (st != ST_OK)
+        return st;
+    st = upkeep_new(loop, &self.files, self.commit, backups(), &self.upkeep, err);
     if (st != ST_OK)
         return st;
     side_setup(self.files.log, self.side_writers);
@@ -728,6 +761,7 @@ on_stopping(struct timer *t)
     side_setup(NULL, NULL);
     readers_free(self.readers);
     readers_free(self.side_writers);
+    upkeep_join(self.upkeep);
     commit_free(self.commit);
     store_close(&self.files);
     program_exit(0);
@@ -738,6 +772,7 @@ on_stop(void)
 {
     self.stopping = true;
     side_setup(self.files.log, NULL); /* no more bytes of large bodies */
+    upkeep_quit(self.upkeep);
     self.requests.fire = on_stopping;
     loop_timer(program_loop(), &self.requests, loop_now(program_loop()));
 }
@@ -758,6 +793,9 @@ main(int argc, char **argv)
 #ifdef PLANT_BUGS
     bug_plant(getenv("ESTAFETA_BUG"));
 #endif
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--offline") == 0)
+            return offline_main(argc, argv);
     status = program_main(&program, argc, argv);
     buf_done(&self.domains);
     buf_done(&self.unreaped);

@@ -505,6 +505,10 @@ say_all(struct store *s, struct compact *c, enum status *st)
             return fail("compaction: %s", err.text);
         if (type == 0)
             return true;
+        if (mem_rnd(8) == 0) { /* it did not fit */
+            compact_again(c);
+            continue;
+        }
         *st = add(s, type, buf_slice(&meta), SLICE(""));
         if (*st != ST_OK)
             return fail("compaction: a record of type %u and %zu bytes: %s", type, meta.n, status_text(*st));
@@ -644,7 +648,7 @@ check_all(struct store *s)
     if (index_scan(s->index, NULL, buf_slice(&from), buf_slice(&to), check_body,
                    &(struct bytes_check){s, false}, &err) != ST_OK)
         return failure[0] != '\0' ? false : fail("bodies: %s", err.text);
-    return check_store(s->log, s->index, wrong_line, NULL, &stats, &err) == ST_OK ||
+    return check_store(s->log, s->index, wrong_line, NULL, NULL, &stats, &err) == ST_OK ||
            (failure[0] != '\0' ? false : fail("check: %s", err.text));
 }
 
@@ -905,7 +909,7 @@ check_backup(void)
         return fail("a store with mail was overwritten");
     if (backup_take(s.log, log_fd, backup_fd, &stats, &err) != ST_OK)
         return fail("%s", err.text);
-    if (stats.segments < 3 || stats.linked + 1 != stats.segments)
+    if (stats.segments < 3 || stats.linked + 1 < stats.segments)
         return fail("%" PRIu64 " segments, %" PRIu64 " linked", stats.segments, stats.linked);
     if (!some_days(&s, 60)) /* what happens later is not in it, not even where segments go */
         return false;

@@ -1,0 +1,425 @@
+#include "store/upkeep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/backup.h"
+#include "store/check.h"
+#include "store/compact.h"
+#include "sys/fd.h"
+#include "sys/log.h"
+
+#define TEXT_MAX      (32u * 1024)
+#define SEGMENTS_MOST 16u /* of one compaction: accounts' images are shared by all of them */
+#define EMPTY_ENOUGH  50u /* percent that live */
+#define EMPTY_ASKED   90u /* when an administrator asks */
+#define NAME_MOST     200u
+
+struct job {
+    struct job *next;
+    struct ipc_sender to;
+    enum status status;
+    struct buf text;
+    struct posted posted;
+    struct upkeep *upkeep;
+    char name[NAME_MOST + 1];
+};
+
+struct upkeep {
+    struct loop *loop;
+    struct store_files files;
+    struct commit *commit;
+    int backups;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    struct job *first; /* jobs that wait */
+    size_t n_jobs;
+    bool quit; /* read without the lock too: atomic */
+    /* the compaction whose records are being said */
+    struct compact *compact;
+    struct posted say;
+    bool saying;
+    size_t said; /* records that got into a batch: as many bytes as the work's reply has */
+    enum status said_status;
+    struct err said_err;
+};
+
+/* --- records: the loop's thread --- */
+
+static enum status
+get_now(void *arg, const struct row_key *key, struct slice *value)
+{
+    return view_get(arg, key, value);
+}
+
+static enum status
+judge_next(struct work *w, struct judge *j, struct outcome *out)
+{
+    struct upkeep *u = w->owner;
+    const struct compact_present present = {j->view, get_now};
+    enum status st;
+
+    if (__atomic_load_n(&u->quit, __ATOMIC_RELAXED))
+        return ST_CANCELLED;
+    if (w->reply.n < u->said) {
+        compact_again(u->compact);
+        u->said = w->reply.n;
+    }
+    st = compact_next(u->compact, &present, &out->meta, &out->type, &u->said_err);
+    if (st != ST_OK)
+        return st;
+    out->more = out->type != 0;
+    if (out->more) {
+        buf_putc(&out->reply, '.');
+        u->said++;
+    }
+    return ST_OK;
+}
+
+static void
+said(struct upkeep *u, enum status st)
+{
+    pthread_mutex_lock(&u->lock);
+    u->saying = false;
+    u->said_status = st;
+    pthread_cond_broadcast(&u->told);
+    pthread_mutex_unlock(&u->lock);
+}
+
+void
+upkeep_done(struct work *w)
+{
+    said(w->owner, w->status);
+    buf_done(&w->reply);
+    buf_done(&w->touched);
+    free(w);
+}
+
+static void
+on_say(struct posted *p)
+{
+    struct upkeep *u = OUTER(p, struct upkeep, say);
+    struct work *w = calloc(1, sizeof(*w));
+
+    if (w == NULL) {
+        said(u, ST_MEMORY);
+        return;
+    }
+    w->type = WORK_RECORD;
+    w->judge = judge_next;
+    w->owner = u;
+    w->reply = BUF_INIT(1u << 20);
+    w->touched = BUF_INIT(1024);
+    commit_ask(u->commit, w);
+}
+
+/* --- the thread --- */
+
+/* Until the time is over or we are to quit; with `job`, until there is one. The lock is held. */
+static void
+linger(struct upkeep *u, bool job, uint64_t most)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(most / SECONDS(1));
+    while (!u->quit && (!job || u->first == NULL) &&
+           pthread_cond_timedwait(&u->told, &u->lock, &until) != ETIMEDOUT)
+        ;
+}
+
+/* Records said by the loop's thread. When we are to quit it ends them early. */
+static enum status
+say_all(struct upkeep *u, struct compact *c, struct err *err)
+{
+    enum status st;
+
+    pthread_mutex_lock(&u->lock);
+    u->compact = c;
+    u->saying = true;
+    u->said = 0;
+    u->said_err = (struct err){0};
+    if (u->quit) { /* the loop may not take it any more */
+        u->saying = false;
+        u->said_status = ST_CANCELLED;
+    } else {
+        loop_post(u->loop, &u->say);
+    }
+    while (u->saying)
+        pthread_cond_wait(&u->told, &u->lock);
+    st = u->said_status;
+    if (st == ST_OK) /* readers began before it */
+        linger(u, false, UPKEEP_GRACE);
+    u->compact = NULL;
+    pthread_mutex_unlock(&u->lock);
+    if (st != ST_OK)
+        return err_set(err, st, "%s", u->said_err.text[0] != '\0' ? u->said_err.text : status_text(st));
+    return ST_OK;
+}
+
+/* One round. ST_NOTFOUND: there is nothing to compact. */
+static enum status
+compact_once(struct upkeep *u, unsigned percent, bool force, struct compact_stats *stats, struct err *err)
+{
+    const struct compact_settings settings = {
+        .now = (int64_t)clock_real(), .cancel = &u->quit, .force = force};
+    uint64_t numbers[SEGMENTS_MOST];
+    struct compact *c;
+    size_t n = 0;
+    enum status st = compact_choose(u->files.log, u->files.index, percent, numbers, SEGMENTS_MOST, &n, err);
+
+    if (st == ST_OK && n == 0)
+        return ST_NOTFOUND;
+    if (st == ST_OK)
+        st = compact_begin(u->files.log, u->files.index, numbers, n, &settings, &c, err);
+    if (st != ST_OK)
+        return st;
+    st = say_all(u, c, err);
+    if (st != ST_OK) {
+        compact_drop(c);
+        return st;
+    }
+    compact_stats(c, stats);
+    return compact_end(c, err);
+}
+
+static void
+compact_by_itself(struct upkeep *u)
+{
+    struct compact_stats stats = {0};
+    struct err err = {0};
+    enum status st = compact_once(u, EMPTY_ENOUGH, false, &stats, &err);
+
+    if (st == ST_OK)
+        log_mail(LOG_LEVEL_NOTICE, "compacted %" PRIu64 " segments of %" PRIu64 " bytes into %" PRIu64,
+                 stats.segments, stats.bytes_before, stats.bytes_after);
+    else if (st != ST_NOTFOUND && st != ST_STATE && st != ST_CANCELLED)
+        log_mail(LOG_LEVEL_ERR, "no compaction: %s", err.text);
+}
+
+static void
+compact_asked(struct upkeep *u, struct job *job)
+{
+    struct compact_stats stats = {0};
+    struct err err = {0};
+
+    job->status = compact_once(u, EMPTY_ASKED, true, &stats, &err);
+    if (job->status == ST_OK)
+        buf_printf(&job->text,
+                   "%" PRIu64 " segments of %" PRIu64 " bytes became %" PRIu64 " bytes: %" PRIu64
+                   " bodies and images of %" PRIu64 " accounts\n",
+                   stats.segments, stats.bytes_before, stats.bytes_after, stats.bodies, stats.images);
+    else if (job->status == ST_NOTFOUND)
+        buf_puts(&job->text, "there is nothing to compact\n");
+    else
+        buf_printf(&job->text, "%s\n", err.text);
+    if (job->status == ST_NOTFOUND)
+        job->status = ST_OK;
+}
+
+static void
+add_line(void *arg, const char *text)
+{
+    struct buf *to = arg;
+
+    if (to->n + strlen(text) < TEXT_MAX - 1024)
+        buf_printf(to, "%s\n", text);
+}
+
+static void
+check_asked(struct upkeep *u, struct job *job)
+{
+    struct check_stats stats = {0};
+    struct err err = {0};
+
+    job->status = check_store(u->files.log, u->files.index, add_line, &job->text, &u->quit, &stats, &err);
+    if (job->status != ST_OK && job->status != ST_CORRUPT)
+        buf_printf(&job->text, "%s\n", err.text);
+    buf_printf(&job->text,
+               "%" PRIu64 " accounts, %" PRIu64 " messages, %" PRIu64 " bodies, %" PRIu64
+               " segments; %" PRIu64 " things are wrong\n",
+               stats.accounts, stats.messages, stats.bodies, stats.segments, stats.wrong);
+    if (job->status == ST_CORRUPT)
+        log_mail(LOG_LEVEL_ERR, "a check found %" PRIu64 " things wrong", stats.wrong);
+}
+
+static void
+backup_asked(struct upkeep *u, struct job *job)
+{
+    struct backup_stats stats = {0};
+    struct err err = {0};
+    AUTO_FD to = -1;
+
+    if (u->backups < 0)
+        job->status = err_set(&err, ST_UNSUPPORTED, "there is no folder for backups");
+    else if (mkdirat(u->backups, job->name, 0700) != 0)
+        job->status = errno == EEXIST ? err_set(&err, ST_EXISTS, "backup: %s is there already", job->name)
+                                      : err_sys(&err, "backup: make %s", job->name);
+    else if ((to = openat(u->backups, job->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+             fsync(u->backups) != 0)
+        job->status = err_sys(&err, "backup: open %s", job->name);
+    else
+        job->status = backup_take(u->files.log, u->files.log_dir, to, &stats, &err);
+    if (job->status != ST_OK)
+        buf_printf(&job->text, "%s\n", err.text);
+    else
+        buf_printf(&job->text,
+                   "%" PRIu64 " segments, %" PRIu64 " of them as links, %" PRIu64 " bytes copied\n",
+                   stats.segments, stats.linked, stats.bytes);
+}
+
+/* --- jobs --- */
+
+static void
+on_answered(struct posted *p)
+{
+    struct job *job = OUTER(p, struct job, posted);
+    AUTO_BUF reply = BUF_INIT(TEXT_MAX + 1024);
+
+    msg_text_put(&reply, &(struct msg_text){buf_slice(&job->text)});
+    ipc_answer(job->to, job->status, buf_slice(&reply));
+    buf_done(&job->text);
+    free(job);
+}
+
+static void
+run(struct upkeep *u, struct job *job)
+{
+    switch (job->to.type) {
+    case MSG_STORE_COMPACT:
+        compact_asked(u, job);
+        break;
+    case MSG_STORE_CHECK:
+        check_asked(u, job);
+        break;
+    case MSG_STORE_BACKUP:
+        backup_asked(u, job);
+        break;
+    default:
+        job->status = ST_UNSUPPORTED;
+        break;
+    }
+    loop_post(u->loop, &job->posted);
+}
+
+static void *
+keeper(void *arg)
+{
+    struct upkeep *u = arg;
+
+    pthread_mutex_lock(&u->lock);
+    while (!u->quit) {
+        struct job *job;
+
+        linger(u, true, UPKEEP_EVERY);
+        job = u->first;
+        if (u->quit)
+            break;
+        if (job != NULL) {
+            u->first = job->next;
+            u->n_jobs--;
+        }
+        pthread_mutex_unlock(&u->lock);
+        if (job != NULL)
+            run(u, job);
+        else
+            compact_by_itself(u);
+        pthread_mutex_lock(&u->lock);
+    }
+    pthread_mutex_unlock(&u->lock);
+    return NULL;
+}
+
+void
+upkeep_ask(struct upkeep *u, struct ipc_sender to, struct slice payload)
+{
+    struct job *job = calloc(1, sizeof(*job)), **at;
+    struct msg_name m = {0};
+
+    if (to.type == MSG_STORE_BACKUP &&
+        (!msg_name_get(payload, &m) || m.name.n == 0 || m.name.n > NAME_MOST || slice_starts(m.name, '.') ||
+         slice_find(m.name, '/') < m.name.n || job == NULL ||
+         !slice_to_cstr(m.name, job->name, sizeof(job->name)))) {
+        free(job);
+        ipc_answer(to, ST_SYNTAX, (struct slice){0});
+        return;
+    }
+    pthread_mutex_lock(&u->lock);
+    if (job == NULL || u->n_jobs == UPKEEP_JOBS_MAX || u->quit) {
+        pthread_mutex_unlock(&u->lock);
+        free(job);
+        ipc_answer(to, ST_UNAVAILABLE, (struct slice){0});
+        return;
+    }
+    job->to = to;
+    job->upkeep = u;
+    job->text = BUF_INIT(TEXT_MAX);
+    job->posted.run = on_answered;
+    for (at = &u->first; *at != NULL; at = &(*at)->next)
+        ;
+    *at = job;
+    u->n_jobs++;
+    pthread_cond_broadcast(&u->told);
+    pthread_mutex_unlock(&u->lock);
+}
+
+enum status
+upkeep_new(struct loop *loop, const struct store_files *files, struct commit *commit, int backups,
+           struct upkeep **result, struct err *err)
+{
+    struct upkeep *u = calloc(1, sizeof(*u));
+    pthread_condattr_t attr;
+
+    if (u == NULL)
+        return err_set(err, ST_MEMORY, "upkeep: no memory");
+    u->loop = loop;
+    u->files = *files;
+    u->commit = commit;
+    u->backups = backups;
+    u->say.run = on_say;
+    pthread_mutex_init(&u->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&u->told, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&u->thread, NULL, keeper, u) != 0) {
+        free(u);
+        return err_sys(err, "upkeep: thread");
+    }
+    *result = u;
+    return ST_OK;
+}
+
+void
+upkeep_quit(struct upkeep *u)
+{
+    if (u == NULL)
+        return;
+    pthread_mutex_lock(&u->lock);
+    __atomic_store_n(&u->quit, true, __ATOMIC_RELAXED);
+    pthread_cond_broadcast(&u->told);
+    pthread_mutex_unlock(&u->lock);
+}
+
+void
+upkeep_join(struct upkeep *u)
+{
+    if (u == NULL)
+        return;
+    pthread_mutex_lock(&u->lock);
+    if (u->saying) { /* posted, and not run yet: nobody will */
+        u->saying = false;
+        u->said_status = ST_CANCELLED;
+    }
+    pthread_cond_broadcast(&u->told);
+    pthread_mutex_unlock(&u->lock);
+    (void)pthread_join(u->thread, NULL); /* what it posted may still come: the process ends with it */
+}
