@@ -125,9 +125,13 @@ static enum status
 introduce(struct stored_peer *p)
 {
     AUTO_BUF boot = BUF_INIT(8000), line = BUF_INIT(600);
+    char backup[256];
     enum status st;
 
     buf_printf(&line, "class=store write=%s/store", p->root);
+    (void)snprintf(backup, sizeof(backup), "%s/backup", p->root);
+    if (access(backup, W_OK) == 0)
+        buf_printf(&line, " write=%s", backup);
     msg_boot_put(&boot, &(struct msg_boot){.role = ROLE_STORE,
                                            .root = slice_of(p->root),
                                            .settings = slice_of(p->settings),
