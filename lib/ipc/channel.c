@@ -724,6 +724,31 @@ on_datagram(struct channel *ch, struct slice in, int *fd)
     }
 }
 
+/* The descriptor that came, or -1. False: more than one did. Room for one is room for two, for it is rounded up; and
+ * what the kernel put there is ours, so it is closed here or never. */
+static bool
+take_fd(struct msghdr *msg, int *fd)
+{
+    bool one = true;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+            int got;
+
+            memcpy(&got, (const uint8_t *)c + at, sizeof(got));
+            if (*fd < 0) {
+                *fd = got;
+            } else {
+                (void)close(got);
+                one = false;
+            }
+        }
+    }
+    return one;
+}
+
 /* 1 a datagram, 0 nothing there, -1 the end */
 static int
 receive(struct channel *ch, size_t *n, int *fd)
@@ -743,10 +768,10 @@ receive(struct channel *ch, size_t *n, int *fd)
     while (got < 0 && errno == EINTR);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
-    for (struct cmsghdr *c = got < 0 ? NULL : CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(fd, CMSG_DATA(c), sizeof(int));
-    if (got > 0 && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+    if (got >= 0 && (!take_fd(&msg, fd) || (msg.msg_flags & MSG_CTRUNC))) {
+        breach(ch, "more than one descriptor, or none left for it here");
+        got = -1;
+    } else if (got > 0 && (msg.msg_flags & MSG_TRUNC)) {
         breach(ch, "datagram too large");
         got = -1;
     }

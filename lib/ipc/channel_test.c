@@ -290,6 +290,58 @@ TEST(breach)
     }
 }
 
+static int
+open_fds(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void
+on_robber(struct channel *ch)
+{
+    loop_stop(loop);
+}
+
+/* A datagram may bring one descriptor. Of more, none stays here: a sibling could use them all up. */
+TEST(many_descriptors)
+{
+    for (size_t many = 2; many <= 4; many++) {
+        uint8_t frame[IPC_HEADER] = {MSG_SECRET_LIST & 0xff};
+        struct iovec iov = {frame, sizeof(frame)};
+        union {
+            struct cmsghdr head;
+            char space[CMSG_SPACE(4 * sizeof(int))];
+        } control = {0};
+        struct msghdr msg = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE(many * sizeof(int))};
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        const int std[4] = {0, 1, 2, 0};
+        int fds[2], before = open_fds();
+
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(many * sizeof(int));
+        memcpy(CMSG_DATA(c), std, many * sizeof(int));
+        CHECK_INT(many, loop_new(&loop, NULL), ST_OK);
+        CHECK_INT(many, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+        CHECK_INT(many, channel_new(loop, fds[1], ROLE_SMTP, 0, routes, on_robber, &back), ST_OK);
+        CHECK_INT(many, sendmsg(fds[0], &msg, 0), IPC_HEADER);
+        close(fds[0]);
+        kept.serial = 99;
+        CHECK_INT(many, loop_run(loop, NULL), ST_OK);
+        CHECK_INT(many, kept.serial, 99); /* it did not reach its handler */
+        channel_free(back);
+        loop_free(loop);
+        CHECK_INT(many, open_fds(), before);
+    }
+}
+
 TEST(shm_read)
 {
     int fd = -1;
@@ -318,4 +370,5 @@ TEST(shm_read)
     shm_unmap(&shm);
 }
 
-TEST_MAIN(call, big_replies, big_replies_wait, descriptor, descriptor_in_answer, late_answer, breach, shm_read)
+TEST_MAIN(call, big_replies, big_replies_wait, descriptor, descriptor_in_answer, late_answer, breach, many_descriptors,
+          shm_read)
