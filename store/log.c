@@ -882,6 +882,17 @@ remove_empty(struct log *log, struct err *err)
     return ST_OK;
 }
 
+/* Who knows a record that the log has not, has another log's past, or the log lost its end. Numbers given out again would then
+ * be taken for known, and what they name would be skipped at the next replay. */
+static enum status
+check_reaches(const struct log *log, uint64_t from, struct err *err)
+{
+    if (from < log->next_lsn)
+        return ST_OK;
+    return err_set(err, ST_CORRUPT, "log: it ends before record %" PRIu64 ", but the index has record %" PRIu64, log->next_lsn,
+                   from);
+}
+
 enum status
 log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from, log_replay replay, void *arg,
          struct log **result, struct err *err)
@@ -904,7 +915,8 @@ log_open(const struct disk *disk, const struct log_settings *settings, uint64_t 
     if (disk->lock(disk->self) != 0)
         st = errno == EWOULDBLOCK ? err_set(err, ST_STATE, "log: another process has it open")
                                   : err_sys(err, "log: lock");
-    else if ((st = read_all(log, from, replay, arg, err)) == ST_OK && (st = reuse_blank(log, err)) == ST_OK &&
+    else if ((st = read_all(log, from, replay, arg, err)) == ST_OK &&
+             (st = check_reaches(log, from, err)) == ST_OK && (st = reuse_blank(log, err)) == ST_OK &&
              (st = log_renew(log, err)) == ST_OK)
         st = remove_empty(log, err);
     if (st != ST_OK) {

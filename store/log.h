@@ -33,8 +33,8 @@ typedef enum status (*log_replay)(void *arg, const struct log_record *r, struct 
 
 /* Reads all segments that hold a record with LSN > from, hands every such record to `replay` in order, and begins a
  * new epoch whose header is durable on return.
- * ST_STATE: another process has this log. ST_NEWER: a later format. ST_CORRUPT: a valid batch follows a bad one, or a
- * segment is missing; err says which and where, nothing was changed. ST_STALE: records after `from` went with
+ * ST_STATE: another process has this log. ST_NEWER: a later format. ST_CORRUPT: a valid batch follows a bad one, a
+ * segment is missing, or the log ends before `from`; err says which and where, nothing was changed. ST_STALE: records after `from` went with
  * their segment: the index is too old and must be built anew. */
 MUST_CHECK enum status log_open(const struct disk *disk, const struct log_settings *settings, uint64_t from,
                                 log_replay replay, void *arg, struct log **log, struct err *err);
