@@ -22,7 +22,7 @@ struct draft {
     struct target *targets;
     size_t n_targets, cap_targets;
     uint64_t body_id, refs;
-    struct buf arrivals, queue, keywords;
+    struct buf arrivals, keywords;
 };
 
 static void
@@ -32,7 +32,6 @@ draft_init(struct draft *d, struct judge *j, const struct judge_body *body, stru
                         .out = out,
                         .body = body,
                         .arrivals = BUF_INIT(LIST_MOST),
-                        .queue = BUF_INIT(LIST_MOST),
                         .keywords = BUF_INIT(LIST_MOST)};
 }
 
@@ -41,7 +40,6 @@ draft_done(struct draft *d)
 {
     free(d->targets);
     buf_done(&d->arrivals);
-    buf_done(&d->queue);
     buf_done(&d->keywords);
 }
 
@@ -159,7 +157,6 @@ write_record(struct draft *d, uint16_t type)
     r.answer.expires = d->j->now + REQUEST_LIFE;
     record_ref_put(&refs, &(struct record_ref){d->body_id, d->refs});
     r.arrivals = buf_slice(&d->arrivals);
-    r.queue = buf_slice(&d->queue);
     r.keywords = buf_slice(&d->keywords);
     r.refs = buf_slice(&refs);
     r.segments = buf_slice(&segments);
@@ -174,7 +171,7 @@ write_record(struct draft *d, uint16_t type)
     }
     d->answer = r.answer;
     d->out->type = type;
-    return buf_ok(&d->out->meta) && buf_ok(&d->arrivals) && buf_ok(&d->queue) && buf_ok(&bodies) &&
+    return buf_ok(&d->out->meta) && buf_ok(&d->arrivals) && buf_ok(&bodies) &&
                    buf_ok(&segments)
                ? ST_OK
                : ST_LIMIT;
@@ -190,24 +187,6 @@ begin(struct draft *d)
 }
 
 /* --- deliver --- */
-
-/* What cannot be delivered now is not lost: queued, due at once. */
-static void
-queue_recipient(struct draft *d, const struct deliver *m, const struct deliver_rcpt *r)
-{
-    struct row_queue row = {.due = d->j->now,
-                            .body = d->body_id,
-                            .arrived = m->received,
-                            .dsn = r->dsn,
-                            .ret = m->ret,
-                            .sender = m->sender,
-                            .recipient = r->original,
-                            .orcpt = r->orcpt,
-                            .envid = m->envid};
-
-    record_queued_put(&d->queue, &(struct record_queued){.id = d->shard.queue++, .on = 1, .row = row});
-    d->refs++;
-}
 
 /* ST_STALE, ST_UNAVAILABLE: not to this account now. */
 static enum status
@@ -243,6 +222,8 @@ find_mailbox(struct draft *d, const struct deliver_rcpt *r, struct target **targ
     return ST_OK;
 }
 
+/* What cannot be delivered to one recipient refuses the whole, for now: the client asks again for all of them, and RCPT
+ * tells him which one is gone. As a queue entry it would wait for a queued that is not there yet. */
 static enum status
 deliver_to(struct draft *d, const struct deliver *m, const struct deliver_rcpt *r)
 {
@@ -251,11 +232,7 @@ deliver_to(struct draft *d, const struct deliver *m, const struct deliver_rcpt *
 
     if (st == ST_OK)
         arrive(d, t, 0, m->received, SLICE(""));
-    else if (st == ST_MEMORY)
-        return st;
-    else if (st != ST_EXISTS)
-        queue_recipient(d, m, r);
-    return ST_OK;
+    return st == ST_EXISTS ? ST_OK : st;
 }
 
 enum status

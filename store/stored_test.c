@@ -578,9 +578,11 @@ removal(void)
 {
     AUTO_BUF text = BUF_INIT(64u << 20);
     uint64_t number = rcpt("usr1@dominio.com.uy", ST_OK);
+    struct delivered late;
     char line[64];
 
     CHECK_INT(0, ASK(ctl, MSG_ACCOUNT_DELETE, account_delete, NULL, SLICE("usr1@dominio.com.uy"), 0), ST_OK);
+    CHECK_INT(5, deliver_bytes(&number, 1, SLICE("late\r\n"), request_id(), false, &late), ST_STALE);
     (void)rcpt("usr1@dominio.com.uy", ST_NOTFOUND);
     CHECK_INT(1, ASK(ctl, MSG_ACCOUNT_ADD, account_add, NULL, SLICE("usr1@dominio.com.uy"), 0), ST_OK);
     (void)snprintf(line, sizeof(line), "message %llu ", (unsigned long long)number);

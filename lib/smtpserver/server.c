@@ -487,6 +487,8 @@ on_deliver(struct smtp_session *s, struct slice prefix)
         note_message_id(c);
     if (st == ST_OK)
         st = deliver_all(s, c->body, prefix);
+    if (st == ST_STALE) /* an account went since RCPT */
+        seen_forget();
     maillog_from(s, self.kind->daemon, c->message_id); /* with the other lines: one system call */
     maillog_to(s, st, clock_real());
     body_close(c->body);
