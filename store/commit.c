@@ -699,6 +699,13 @@ commit_idle(const struct commit *c)
     return c->first == NULL && c->batch_first == NULL && !c->flushed_pending && !c->made_pending;
 }
 
+enum status
+commit_roll(struct commit *c, struct err *err)
+{
+    return c->state == IDLE || c->state == GATHERING ? log_renew(c->log, err)
+                                                     : err_set(err, ST_STATE, "a batch is in flight");
+}
+
 struct view *
 commit_view(struct commit *c)
 {

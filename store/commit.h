@@ -57,6 +57,8 @@ void commit_forget(struct commit *c, uint16_t role, uint32_t instance);
 bool commit_idle(const struct commit *c);
 /* Waits for the batch in flight; the threads end. */
 void commit_free(struct commit *c);
+/* Ends the segment that is written to: what it holds can be compacted. ST_STATE: not now, a batch is in flight. */
+MUST_CHECK enum status commit_roll(struct commit *c, struct err *err);
 struct view *commit_view(struct commit *c);
 /* For what is asked without a record. */
 struct judge *commit_judge(struct commit *c);

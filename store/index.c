@@ -433,6 +433,40 @@ index_flush(struct index *index, struct err *err)
     return words != NULL ? failed(err, "flush", words) : ST_OK;
 }
 
+/* Files that no newer one covers are rewritten as well: a tombstone must meet what it deletes. */
+static void
+compact_range(struct index *index, struct slice from, struct slice to)
+{
+    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
+
+    rocksdb_compactoptions_set_bottommost_level_compaction(o, 2); /* force */
+    rocksdb_compact_range_opt(index->db, o, (const char *)from.p, from.n, (const char *)to.p, to.n);
+    rocksdb_compactoptions_destroy(o);
+}
+
+enum status
+index_purge(struct index *index, uint64_t account, struct err *err)
+{
+    AUTO_BUF from = BUF_INIT(64), to = BUF_INIT(64);
+    enum status st = index_flush(index, err);
+
+    if (st != ST_OK)
+        return st;
+    buf_put_be64(&from, account);
+    row_range_end(&to, buf_slice(&from));
+    if (!buf_ok(&from) || !buf_ok(&to))
+        return err_set(err, ST_MEMORY, "index: no memory");
+    compact_range(index, buf_slice(&from), buf_slice(&to));
+    buf_clear(&from);
+    buf_clear(&to);
+    row_prefix_put(&from, &(struct row_key){0, ROW_ACCOUNT_NAME}, 0);
+    row_prefix_put(&to, &(struct row_key){0, ROW_QUEUE}, 0);
+    if (!buf_ok(&from) || !buf_ok(&to))
+        return err_set(err, ST_MEMORY, "index: no memory");
+    compact_range(index, buf_slice(&from), buf_slice(&to));
+    return ST_OK;
+}
+
 struct index_snapshot *
 index_snapshot_new(struct index *index)
 {

@@ -45,6 +45,9 @@ MUST_CHECK enum status index_write(struct index *index, struct index_batch *batc
 /* The checkpoint: what is written so far survives a crash. */
 MUST_CHECK enum status index_flush(struct index *index, struct err *err);
 
+/* What was deleted of an account, and of bodies, leaves the files of the index too. Slow; any thread. */
+MUST_CHECK enum status index_purge(struct index *index, uint64_t account, struct err *err);
+
 /* The index as it is now, for one reader. Wants index_snapshot_free before index_close. */
 struct index_snapshot *index_snapshot_new(struct index *index);
 void index_snapshot_free(struct index *index, struct index_snapshot *snapshot);

@@ -239,6 +239,14 @@ learn_domain(void *arg, struct slice domain)
 
 /* --- the end of a request --- */
 
+static bool
+purges(struct slice payload)
+{
+    struct account_delete m;
+
+    return account_delete_get(payload, &m) && m.purge;
+}
+
 static void
 finished(const struct work *w, struct asked *a)
 {
@@ -262,7 +270,10 @@ finished(const struct work *w, struct asked *a)
         break;
     case MSG_ACCOUNT_DELETE:
         handles_of_account_close(w->account);
-        reap(NULL, w->account, 0);
+        if (purges(payload))
+            upkeep_purge(self.upkeep, a->from, w->account);
+        else
+            reap(NULL, w->account, 0);
         break;
     case MSG_MAILBOX_DELETE:
         reap(NULL, w->account, w->mailbox);
@@ -315,6 +326,8 @@ on_done(struct work *w)
         finished(w, a);
     if (w->status != ST_OK)
         answer(&a->from, w->status);
+    else if (w->type == MSG_ACCOUNT_DELETE && purges(slice_from(w->payload, w->n)))
+        ; /* upkeep answers when nothing is left */
     else if (w->type == MSG_EXPUNGE)
         answer_expunge(&a->from, buf_slice(&w->reply));
     else
@@ -720,7 +733,7 @@ start(struct err *err)
         st = readers_new(loop, &reads, SIDE_THREADS, &self.side_writers, err);
     if (st != ST_OK)
         return st;
-    st = upkeep_new(loop, &self.files, self.commit, backups(), &self.upkeep, err);
+    st = upkeep_new(loop, &self.files, self.commit, backups(), reap, &self.upkeep, err);
     if (st != ST_OK)
         return st;
     side_setup(self.files.log, self.side_writers);

@@ -29,6 +29,7 @@ struct job {
     struct buf text;
     struct posted posted;
     struct upkeep *upkeep;
+    uint64_t account; /* to be purged */
     char name[NAME_MOST + 1];
 };
 
@@ -42,6 +43,12 @@ struct upkeep {
     pthread_cond_t told;
     struct job *first; /* jobs that wait */
     size_t n_jobs;
+    void (*reap)(void *arg, uint64_t account, uint64_t mailbox);
+    /* what the thread asks of the loop's for a purge */
+    struct posted purge;
+    bool purging;
+    uint64_t purge_account; /* whose rows are to go; 0: the segment is to be ended */
+    enum status purge_status;
     bool quit; /* read without the lock too: atomic */
     /* the compaction whose records are being said */
     struct compact *compact;
@@ -276,6 +283,129 @@ backup_asked(struct upkeep *u, struct job *job)
                    stats.segments, stats.linked, stats.bytes);
 }
 
+/* --- purge --- */
+
+/* In the loop's thread. */
+static void
+on_purge(struct posted *p)
+{
+    struct upkeep *u = OUTER(p, struct upkeep, purge);
+    enum status st = ST_CANCELLED;
+
+    if (!__atomic_load_n(&u->quit, __ATOMIC_RELAXED)) {
+        st = ST_OK;
+        if (u->purge_account != 0)
+            u->reap(NULL, u->purge_account, 0);
+        else
+            st = commit_roll(u->commit, NULL);
+    }
+    pthread_mutex_lock(&u->lock);
+    u->purging = false;
+    u->purge_status = st;
+    pthread_cond_broadcast(&u->told);
+    pthread_mutex_unlock(&u->lock);
+}
+
+static enum status
+ask_loop(struct upkeep *u, uint64_t account)
+{
+    enum status st;
+
+    pthread_mutex_lock(&u->lock);
+    u->purge_account = account;
+    u->purging = !u->quit;
+    u->purge_status = ST_CANCELLED;
+    if (u->purging)
+        loop_post(u->loop, &u->purge);
+    while (u->purging)
+        pthread_cond_wait(&u->told, &u->lock);
+    st = u->purge_status;
+    pthread_mutex_unlock(&u->lock);
+    return st;
+}
+
+static bool
+pause_a_little(struct upkeep *u)
+{
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, (long)MSEC(20)}, NULL);
+    return !__atomic_load_n(&u->quit, __ATOMIC_RELAXED);
+}
+
+/* The account's rows go slice by slice in the loop's thread; waits for the last. */
+static enum status
+remove_rows(struct upkeep *u, uint64_t account, struct err *err)
+{
+    AUTO_BUF row = BUF_INIT(1u << 16);
+    enum status st = ask_loop(u, account);
+
+    while (st == ST_OK) {
+        buf_clear(&row);
+        st = index_get(u->files.index, NULL, &(struct row_key){account, ROW_ACCOUNT}, &row, err);
+        if (st == ST_OK && !pause_a_little(u))
+            st = ST_CANCELLED;
+    }
+    return st == ST_NOTFOUND ? ST_OK : st;
+}
+
+/* What the account alone referred to may lie in the segment that is written to. */
+static enum status
+end_segment(struct upkeep *u)
+{
+    enum status st;
+
+    do {
+        st = ask_loop(u, 0);
+    } while (st == ST_STATE && pause_a_little(u));
+    return st;
+}
+
+static enum status
+purge(struct upkeep *u, uint64_t account, struct err *err)
+{
+    const struct compact_settings settings = {.now = (int64_t)clock_real(), .cancel = &u->quit, .force = true};
+    AUTO_BUF numbers = BUF_INIT(64u << 20);
+    struct compact *c = NULL;
+    enum status st = compact_choose_purge(u->files.index, account, &numbers, err);
+
+    if (st == ST_OK)
+        st = remove_rows(u, account, err);
+    if (st == ST_OK)
+        st = end_segment(u);
+    if (st == ST_OK && numbers.n > 0) {
+        uint64_t *list = malloc(numbers.n);
+        struct slice in = buf_slice(&numbers);
+        size_t n = 0;
+
+        if (list == NULL)
+            return err_set(err, ST_MEMORY, "purge: no memory");
+        while (take_le64(&in, &list[n]))
+            n++;
+        st = compact_begin(u->files.log, u->files.index, list, n, &settings, &c, err);
+        free(list);
+    }
+    if (st == ST_NOTFOUND)
+        st = ST_OK; /* they are gone already */
+    if (st == ST_OK && c != NULL) {
+        st = say_all(u, c, err);
+        if (st == ST_OK)
+            st = compact_end(c, err);
+        else
+            compact_drop(c);
+    }
+    return st == ST_OK ? index_purge(u->files.index, account, err) : st;
+}
+
+static void
+purge_asked(struct upkeep *u, struct job *job)
+{
+    struct err err = {0};
+
+    job->status = purge(u, job->account, &err);
+    if (job->status != ST_OK)
+        log_mail(LOG_LEVEL_ERR, "purge of account %" PRIu64 ": %s", job->account,
+                 err.text[0] != '\0' ? err.text : status_text(job->status));
+}
+
 /* --- jobs --- */
 
 static void
@@ -284,7 +414,8 @@ on_answered(struct posted *p)
     struct job *job = OUTER(p, struct job, posted);
     AUTO_BUF reply = BUF_INIT(TEXT_MAX + 1024);
 
-    msg_text_put(&reply, &(struct msg_text){buf_slice(&job->text)});
+    if (job->account == 0)
+        msg_text_put(&reply, &(struct msg_text){buf_slice(&job->text)});
     ipc_answer(job->to, job->status, buf_slice(&reply));
     buf_done(&job->text);
     free(job);
@@ -302,6 +433,9 @@ run(struct upkeep *u, struct job *job)
         break;
     case MSG_STORE_BACKUP:
         backup_asked(u, job);
+        break;
+    case MSG_ACCOUNT_DELETE:
+        purge_asked(u, job);
         break;
     default:
         job->status = ST_UNSUPPORTED;
@@ -338,26 +472,17 @@ keeper(void *arg)
     return NULL;
 }
 
-void
-upkeep_ask(struct upkeep *u, struct ipc_sender to, struct slice payload)
+static bool
+add_job(struct upkeep *u, struct job *job, struct ipc_sender to)
 {
-    struct job *job = calloc(1, sizeof(*job)), **at;
-    struct msg_name m = {0};
+    struct job **at;
 
-    if (to.type == MSG_STORE_BACKUP &&
-        (!msg_name_get(payload, &m) || m.name.n == 0 || m.name.n > NAME_MOST || slice_starts(m.name, '.') ||
-         slice_find(m.name, '/') < m.name.n || job == NULL ||
-         !slice_to_cstr(m.name, job->name, sizeof(job->name)))) {
-        free(job);
-        ipc_answer(to, ST_SYNTAX, (struct slice){0});
-        return;
-    }
     pthread_mutex_lock(&u->lock);
     if (job == NULL || u->n_jobs == UPKEEP_JOBS_MAX || u->quit) {
         pthread_mutex_unlock(&u->lock);
         free(job);
         ipc_answer(to, ST_UNAVAILABLE, (struct slice){0});
-        return;
+        return false;
     }
     job->to = to;
     job->upkeep = u;
@@ -369,11 +494,40 @@ upkeep_ask(struct upkeep *u, struct ipc_sender to, struct slice payload)
     u->n_jobs++;
     pthread_cond_broadcast(&u->told);
     pthread_mutex_unlock(&u->lock);
+    return true;
+}
+
+void
+upkeep_purge(struct upkeep *u, struct ipc_sender to, uint64_t account)
+{
+    struct job *job = calloc(1, sizeof(*job));
+
+    if (job != NULL)
+        job->account = account;
+    if (!add_job(u, job, to))
+        u->reap(NULL, account, 0); /* its rows at least */
+}
+
+void
+upkeep_ask(struct upkeep *u, struct ipc_sender to, struct slice payload)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    struct msg_name m = {0};
+
+    if (to.type == MSG_STORE_BACKUP &&
+        (!msg_name_get(payload, &m) || m.name.n == 0 || m.name.n > NAME_MOST || slice_starts(m.name, '.') ||
+         slice_find(m.name, '/') < m.name.n || job == NULL ||
+         !slice_to_cstr(m.name, job->name, sizeof(job->name)))) {
+        free(job);
+        ipc_answer(to, ST_SYNTAX, (struct slice){0});
+        return;
+    }
+    (void)add_job(u, job, to);
 }
 
 enum status
 upkeep_new(struct loop *loop, const struct store_files *files, struct commit *commit, int backups,
-           struct upkeep **result, struct err *err)
+           void (*reap)(void *arg, uint64_t account, uint64_t mailbox), struct upkeep **result, struct err *err)
 {
     struct upkeep *u = calloc(1, sizeof(*u));
     pthread_condattr_t attr;
@@ -385,6 +539,8 @@ upkeep_new(struct loop *loop, const struct store_files *files, struct commit *co
     u->commit = commit;
     u->backups = backups;
     u->say.run = on_say;
+    u->purge.run = on_purge;
+    u->reap = reap;
     pthread_mutex_init(&u->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -419,6 +575,7 @@ upkeep_join(struct upkeep *u)
         u->saying = false;
         u->said_status = ST_CANCELLED;
     }
+    u->purging = false;
     pthread_cond_broadcast(&u->told);
     pthread_mutex_unlock(&u->lock);
     (void)pthread_join(u->thread, NULL); /* what it posted may still come: the process ends with it */

@@ -191,7 +191,6 @@ def test_check_finds_damage(own):
 
 @maintenance
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="stored does not compact for account_delete.purge yet: compact_choose_purge()")
 def test_purge_leaves_no_byte_behind(own):
     keep, gone = own.new_account(), own.new_account()
     secret = b"this-must-not-stay-" + b"x" * 20
