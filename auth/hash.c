@@ -1,11 +1,13 @@
 #include "auth/hash.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <argon2.h>
@@ -14,6 +16,8 @@
 #define THREADS_MAX 64u
 #define DEFAULT_BYTES ((size_t)HASH_KIB * 1024)
 #define HUGE          ((size_t)2 << 20)
+#define OWN_BYTES     (DEFAULT_BYTES + HUGE - DEFAULT_BYTES % HUGE)
+#define IDLE          MSEC(200) /* until memory is given back */
 
 struct hasher {
     struct loop *loop;
@@ -212,16 +216,41 @@ work(struct hasher *h, struct hash_job *job)
     loop_post(h->loop, &job->posted);
 }
 
+/* Waits for work, under the lock. A thread that has had none for a moment gives its memory back: with huge pages it
+ * costs little to get again. */
+static void
+wait_for_work(struct hasher *h, bool *used)
+{
+    struct timespec until;
+
+    if (!*used) {
+        pthread_cond_wait(&h->work, &h->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)IDLE;
+    if (until.tv_nsec >= (long)SECONDS(1)) {
+        until.tv_nsec -= (long)SECONDS(1);
+        until.tv_sec++;
+    }
+    if (pthread_cond_timedwait(&h->work, &h->lock, &until) != ETIMEDOUT)
+        return;
+    if (own != NULL)
+        (void)madvise(own, OWN_BYTES, MADV_DONTNEED);
+    *used = false;
+}
+
 static void *
 thread_main(void *arg)
 {
     struct hasher *h = arg;
+    bool used = false;
 
     /* Many logins at once must not take the processor from sessions that are already in. Linux knows a nice value a thread. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
-    own = aligned_alloc(HUGE, DEFAULT_BYTES + HUGE - DEFAULT_BYTES % HUGE);
+    own = aligned_alloc(HUGE, OWN_BYTES);
     if (own != NULL) /* NULL: each hash allocates for itself */
-        (void)madvise(own, DEFAULT_BYTES, MADV_HUGEPAGE); /* its reads are random: a tenth faster */
+        (void)madvise(own, OWN_BYTES, MADV_HUGEPAGE); /* its reads are random: a tenth faster */
     pthread_mutex_lock(&h->lock);
     for (;;) {
         struct hash_job *job = h->first;
@@ -229,7 +258,7 @@ thread_main(void *arg)
         if (h->over)
             break;
         if (job == NULL) {
-            pthread_cond_wait(&h->work, &h->lock);
+            wait_for_work(h, &used);
             continue;
         }
         h->first = job->next;
@@ -238,6 +267,7 @@ thread_main(void *arg)
         h->waiting--;
         pthread_mutex_unlock(&h->lock);
         work(h, job);
+        used = true;
         pthread_mutex_lock(&h->lock);
     }
     pthread_mutex_unlock(&h->lock);
