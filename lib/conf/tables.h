@@ -31,7 +31,7 @@
 #define AUTH_SETTINGS(SET)                                                                                            \
     DOMAIN_SETTING(SET)                                                                                               \
     SET(count, hash_threads, "2", "1", "64", "Threads that hash passwords. Each takes 7M.")                          \
-    SET(count, hash_queue, "256", "1", "65536", "Logins that may wait for a hash; more are told to try later.")       \
+    SET(count, hash_queue, "2000", "1", "65536", "Logins that may wait for a hash; more are told to try later.")       \
     SET(duration, login_deadline, "30s", "5s", "5m", "How long a login may wait for its hash.")                       \
     SET(duration, ticket_life, "30s", "1s", "5m", "How long a login is good before its session begins.")              \
     SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
