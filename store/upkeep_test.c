@@ -287,8 +287,6 @@ do_deliver(struct store *s)
     for (unsigned i = 0; i < 1 + mem_rnd(3); i++) {
         uint64_t account = random_account(s);
 
-        if (mem_rnd(8) == 0)
-            account = 999999; /* to be queued */
         if (account != 0)
             deliver_rcpt_put(&rcpts, &(struct deliver_rcpt){.account = account, .original = SLICE("a@b")});
     }
@@ -375,7 +373,7 @@ do_change(struct store *s)
 }
 
 static enum status
-pick_queued(void *arg, struct slice key, struct slice value)
+pick_number(void *arg, struct slice key, struct slice value)
 {
     struct pick *p = arg;
     struct row_key k;
@@ -387,35 +385,69 @@ pick_queued(void *arg, struct slice key, struct slice value)
     return ST_OK;
 }
 
-/* A queue entry is tried again later, or is done. */
+/* 0: there is none. */
+static uint64_t
+random_shared(struct store *s, enum row_kind kind)
+{
+    AUTO_BUF from = BUF_INIT(16), to = BUF_INIT(16);
+    struct pick p = {0};
+
+    row_prefix_put(&from, &(struct row_key){0, kind}, 0);
+    row_range_end(&to, buf_slice(&from));
+    return index_scan(s->index, NULL, buf_slice(&from), buf_slice(&to), pick_number, &p, NULL) == ST_OK
+               ? p.mailbox
+               : 0;
+}
+
+/* A new entry of a message that is there, or one that is tried again later or is done. False: there is none.
+ */
+static bool
+queue_entry(struct store *s, struct row_shard *shard, struct buf *value, struct record_queued *q,
+            struct judge_counts *counts)
+{
+    if (mem_rnd(2) == 0) {
+        q->id = shard->queue++;
+        q->on = 1;
+        q->row = (struct row_queue){.due = NOW,
+                                    .body = random_shared(s, ROW_BODY),
+                                    .arrived = NOW,
+                                    .sender = SLICE("a@b"),
+                                    .recipient = SLICE("c@d")};
+        judge_ref(counts, q->row.body, 1);
+        return q->row.body != 0;
+    }
+    q->id = random_shared(s, ROW_QUEUE);
+    if (q->id == 0 ||
+        index_get(s->index, NULL, &(struct row_key){0, ROW_QUEUE, {q->id}}, value, NULL) != ST_OK ||
+        !row_queue_get(buf_slice(value), &q->row))
+        return false;
+    q->known = 1;
+    q->old_class = q->row.class;
+    q->old_due = q->row.due;
+    q->on = mem_rnd(2) == 0;
+    q->row.due += (int64_t)mem_rnd(1000000);
+    q->row.tries++;
+    if (!q->on)
+        judge_ref(counts, q->row.body, -1);
+    return true;
+}
+
 static bool
 do_queue(struct store *s)
 {
-    AUTO_BUF from = BUF_INIT(16), to = BUF_INIT(16), value = BUF_INIT(4096), queue = BUF_INIT(4096),
-             refs = BUF_INIT(4096), segments = BUF_INIT(4096);
+    AUTO_BUF value = BUF_INIT(4096), queue = BUF_INIT(4096), refs = BUF_INIT(4096), segments = BUF_INIT(4096);
     struct judge j = judge_of(s);
     struct judge_counts counts = COUNTS_INIT;
     struct record_queue r = {0};
-    struct record_queued q = {.known = 1};
-    struct pick p = {0};
+    struct record_queued q = {0};
     enum status st;
 
-    row_prefix_put(&from, &(struct row_key){0, ROW_QUEUE}, 0);
-    row_range_end(&to, buf_slice(&from));
-    if (index_scan(s->index, NULL, buf_slice(&from), buf_slice(&to), pick_queued, &p, NULL) != ST_OK ||
-        p.seen == 0)
+    if (judge_shard(&j, &r.shard) != ST_OK)
+        return fail("no shard row");
+    if (!queue_entry(s, &r.shard, &value, &q, &counts)) {
+        judge_counts_done(&counts);
         return true;
-    if (index_get(s->index, NULL, &(struct row_key){0, ROW_QUEUE, {p.mailbox}}, &value, NULL) != ST_OK ||
-        !row_queue_get(buf_slice(&value), &q.row) || judge_shard(&j, &r.shard) != ST_OK)
-        return fail("queue row");
-    q.id = p.mailbox;
-    q.old_class = q.row.class;
-    q.old_due = q.row.due;
-    q.on = mem_rnd(2) == 0;
-    q.row.due += (int64_t)mem_rnd(1000000);
-    q.row.tries++;
-    if (!q.on)
-        judge_ref(&counts, q.row.body, -1);
+    }
     record_queued_put(&queue, &q);
     st = judge_counts_put(&j, &counts, &refs, &segments);
     judge_counts_done(&counts);
@@ -865,7 +897,10 @@ some_days(struct store *s, unsigned days)
         if (what < 4)
             good = do_compact(s);
         else
-            good = begin(s) && (what < 60 ? do_deliver(s) : what < 85 ? do_change(s) : do_account(s));
+            good = begin(s) && (what < 55   ? do_deliver(s)
+                                : what < 60 ? do_queue(s)
+                                : what < 85 ? do_change(s)
+                                            : do_account(s));
         if (!good)
             return failure[0] != '\0' ? false : fail("day %u", i);
     }
