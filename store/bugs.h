@@ -35,7 +35,7 @@
     B(folder_unflushed, "the name of the log's folder is not flushed")              \
     B(replay_skips, "a replay leaves out its first record")                         \
     B(reap_forgotten, "a start does not go on with removals")                       \
-    B(index_early, "rows are in the index before their batch is durable")           \
+    B(index_early, "rows are on the disk before their batch")                        \
     B(applied_ahead, "the index says it has one record more")                       \
     B(rows_kept, "rows of a failed batch go to the index with the next")            \
     B(view_kept, "the judge goes on seeing a failed batch")                         \

@@ -592,8 +592,11 @@ judge_and_flush(struct commit *c)
     }
     c->state = FLUSHING;
     c->flushed_pending = true;
-    if (BUG(index_early))
+    if (BUG(index_early)) {
         put_into_index(c);
+        if (index_flush(c->index, NULL) != ST_OK)
+            abort();
+    }
     loop_timer(c->loop, &c->slow, loop_now(c->loop) + COMMIT_SLOW);
     pthread_mutex_lock(&c->lock);
     c->flush = true;
