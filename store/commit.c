@@ -135,6 +135,7 @@ judge_messages_of(struct commit *c, struct work *w, struct slice payload)
     struct deliver deliver;
     struct append append;
     struct flags_change flags;
+    struct recent_claim recent;
     struct copy copy;
     struct expunge expunge;
     uint32_t cursor = (uint32_t)w->cursor;
@@ -151,6 +152,9 @@ judge_messages_of(struct commit *c, struct work *w, struct slice payload)
     case MSG_FLAGS:
         return flags_change_get(payload, &flags) ? judge_flags(&c->judge, w->account, &flags, &c->outcome)
                                                  : ST_SYNTAX;
+    case MSG_RECENT:
+        return recent_claim_get(payload, &recent) ? judge_recent(&c->judge, w->account, &recent, &c->outcome)
+                                                  : ST_SYNTAX;
     case MSG_COPY:
         return copy_get(payload, &copy) ? judge_copy(&c->judge, w->account, &copy, &c->outcome) : ST_SYNTAX;
     case MSG_EXPUNGE:

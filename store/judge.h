@@ -58,6 +58,8 @@ MUST_CHECK enum status judge_append(struct judge *j, uint64_t account, const str
 /* cursor: 0 at first, kept between the slices of one request. */
 MUST_CHECK enum status judge_flags(struct judge *j, uint64_t account, const struct flags_change *m, struct outcome *out);
 MUST_CHECK enum status judge_copy(struct judge *j, uint64_t account, const struct copy *m, struct outcome *out);
+/* Nothing is written when nothing is recent. */
+MUST_CHECK enum status judge_recent(struct judge *j, uint64_t account, const struct recent_claim *m, struct outcome *out);
 MUST_CHECK enum status judge_expunge(struct judge *j, uint64_t account, const struct expunge *m, uint32_t *cursor,
                                      struct outcome *out);
 

@@ -175,6 +175,33 @@ judge_flags(struct judge *j, uint64_t account, const struct flags_change *m, str
     return st;
 }
 
+/* RFC 3501 2.3.2: from now on other sessions do not see these as \Recent. Its record is that of flags, with no
+ * message in it; no modseq moves, and nobody is told. */
+enum status
+judge_recent(struct judge *j, uint64_t account, const struct recent_claim *m, struct outcome *out)
+{
+    struct judge_account a;
+    struct judge_box box;
+    uint32_t upto;
+    enum status st = judge_open(j, account, &a);
+
+    if (st == ST_OK)
+        st = judge_box(j, account, m->mailbox, &box);
+    if (st != ST_OK)
+        return st;
+    msg_id_put(&out->reply, &(struct msg_id){box.status.recent_from});
+    upto = m->upto < box.status.uidnext ? m->upto : box.status.uidnext;
+    if (upto <= box.status.recent_from)
+        return ST_OK;
+    box.status.recent_from = upto;
+    record_flags_write(&out->meta, &(struct record_flags){.account = account,
+                                                          .usage = a.usage,
+                                                          .mailbox = m->mailbox,
+                                                          .status = box.status});
+    out->type = RECORD_FLAGS;
+    return ST_OK;
+}
+
 /* --- emails: where a message is --- */
 
 /* Its row without one place, and with another (mailbox 0: none); row->places is *places then. so_far: the

@@ -25,7 +25,7 @@ enum record_type {
     RECORD_SUBSCRIBE,         /* record_subscribe */
     RECORD_DELIVER,           /* record_deliver: all recipients and queue entries; the log record's body is the mail */
     RECORD_APPEND,            /* record_deliver too */
-    RECORD_FLAGS,             /* record_flags */
+    RECORD_FLAGS,             /* record_flags; without rows: what is \Recent */
     RECORD_COPY,              /* record_copy: or move */
     RECORD_EXPUNGE,           /* record_expunge */
     RECORD_FORGET,            /* record_forget: the horizon passes expunged messages */

@@ -662,6 +662,7 @@ static const struct ipc_route routes[] = {
     {MSG_FLAGS, SESSIONS, on_write, false},
     {MSG_COPY,           SESSIONS, on_write, false},
     {MSG_EXPUNGE,                  SESSIONS, on_write, false},
+    {MSG_RECENT, ROLE_BIT(IMAP), on_write, false},
     {MSG_WATCH,SESSIONS, on_watch, false},
     {MSG_UNWATCH,             SESSIONS, on_watch, false},
     {MSG_ACCOUNT_ADD,       ROLE_BIT(CTL), on_admin_write, false},

@@ -497,6 +497,43 @@ messages(void)
     CHECK_INT(25, ASK(imap, MSG_MAILBOX_DELETE, mailbox_ref, NULL, handle, inbox), ST_DENIED);
 }
 
+static uint32_t
+claim(uint64_t handle, uint64_t mailbox, uint32_t upto)
+{
+    AUTO_BUF reply = BUF_INIT(64);
+    struct msg_id before = {0};
+
+    CHECK_INT(upto, ASK(imap, MSG_RECENT, recent_claim, &reply, handle, mailbox, upto), ST_OK);
+    CHECK(upto, msg_id_get(buf_slice(&reply), &before));
+    return (uint32_t)before.id;
+}
+
+/* RFC 3501 2.3.2: who asks first has them, also after a kill. */
+static void
+recent(void)
+{
+    uint64_t handle = open_handle("usr1@dominio.com.uy"), inbox = mailbox_number(handle, "INBOX");
+    struct mailbox_status s = status_of(handle, inbox), now;
+    uint64_t to = rcpt("usr1@dominio.com.uy", ST_OK);
+    struct delivered got = {0};
+
+    CHECK_INT(0, s.recent_from, 1);
+    CHECK_INT(1, claim(handle, inbox, 2), 1);
+    CHECK_INT(2, claim(handle, inbox, 1), 2); /* it never goes back */
+    CHECK_INT(3, claim(handle, inbox, UINT32_MAX), 2);
+    CHECK_INT(4, claim(handle, inbox, UINT32_MAX), s.uidnext);
+    now = status_of(handle, inbox);
+    CHECK(5, now.modseq == s.modseq && now.messages == s.messages && now.uidnext == s.uidnext);
+    again(true);
+    handle = open_handle("usr1@dominio.com.uy");
+    CHECK_INT(6, status_of(handle, inbox).recent_from, s.uidnext);
+    CHECK_INT(7, deliver_bytes(&to, 1, SLICE("Subject: new\r\n\r\n"), request_id(), false, &got), ST_OK);
+    CHECK_INT(8, claim(handle, inbox, UINT32_MAX), s.uidnext);
+    CHECK_INT(9, claim(handle, inbox, UINT32_MAX), s.uidnext + 1);
+    CHECK_INT(10, ASK(imap, MSG_RECENT, recent_claim, NULL, handle, 4711, 1), ST_STALE);
+    CHECK_INT(11, ASK(imap, MSG_RECENT, recent_claim, NULL, handle + 1, inbox, 1), ST_STALE);
+}
+
 /* What comes back from the log alone is what was there. */
 static void
 same_after(bool without_index)
@@ -535,7 +572,7 @@ random_work(void)
 
         buf_clear(&run);
         uid_run_put(&run, &(struct uid_run){uid, uid + (uint32_t)rand_r(&seed) % 5});
-        switch (rand_r(&seed) % 6) {
+        switch (rand_r(&seed) % 7) {
         case 0:
         case 1:
             CHECK_INT(i,
@@ -559,6 +596,9 @@ random_work(void)
         case 4:
             CHECK_INT(i, ASK(imap, MSG_COPY, copy, &reply, handle, from, buf_slice(&run), from, 0, SLICE("")),
                       ST_OK);
+            break;
+        case 6:
+            (void)claim(handle, from, uid);
             break;
         case 5:
             CHECK_INT(i, ASK(imap, MSG_EXPUNGE, expunge, &reply, handle, from, SLICE(""), 1), ST_OK);
@@ -609,6 +649,7 @@ converse(void *arg)
     deliveries();
     large_body();
     messages();
+    recent();
     same_after(false);
     same_after(true);
     random_work();

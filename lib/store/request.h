@@ -54,6 +54,7 @@ enum store_msg {
     MSG_UNWATCH,      /* imapd: mailbox_ref = nothing */
     MSG_HINT,         /* stored -> imapd, one way: hint. Something changed: ask MSG_CHANGES */
     MSG_HEADS,        /* imapd: head_list = rows of head_row: how those of the uids begin that can be read now */
+    MSG_RECENT,       /* imapd: recent_claim = msg_id, recent_from as it was. Messages below `upto` are nobody else's \Recent */
 
     MSG_ACCOUNT_ADD = 150, /* ctl: account_add = nothing. Makes INBOX. ST_EXISTS */
     MSG_ACCOUNT_DELETE,    /* ctl: account_delete = nothing. purge 1: its bytes are gone when answered */
@@ -312,6 +313,13 @@ IPC_MESSAGE(copied_row, COPIED_ROW_FIELDS)
     FIELD(bytes, uids)        \
     FIELD(u8, deleted_only)
 IPC_MESSAGE(expunge, EXPUNGE_FIELDS)
+
+/* upto: at most uidnext counts, and what was claimed before stays so. */
+#define RECENT_CLAIM_FIELDS(FIELD) \
+    FIELD(u64, handle)             \
+    FIELD(u64, mailbox)            \
+    FIELD(u32, upto)
+IPC_MESSAGE(recent_claim, RECENT_CLAIM_FIELDS)
 
 #define HINT_FIELDS(FIELD) \
     FIELD(u64, handle)     \

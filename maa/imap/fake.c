@@ -47,7 +47,7 @@ add_box(struct slice name)
     CHECK(0, fake.n <= BOXES && slice_to_cstr(name, b->name, sizeof b->name));
     b->id = ++fake.next_id;
     b->uidvalidity = 1000 + (uint32_t)b->id;
-    b->uidnext = 1;
+    b->uidnext = b->recent_from = 1;
     b->mails = calloc(MESSAGES, sizeof *b->mails);
     CHECK(0, b->mails != NULL);
     return b;
@@ -208,7 +208,7 @@ on_mailbox_status(struct ipc_request *r)
     st = (struct mailbox_status){.uidvalidity = b->uidvalidity,
                                  .uidnext = b->uidnext,
                                  .modseq = fake.modseq,
-                                 .recent_from = fake.recent_from};
+                                 .recent_from = fake.recents ? b->recent_from : fake.recent_from};
     for (uint32_t i = 0; i < b->n; i++) {
         st.messages += !b->mails[i].gone;
         st.deleted += !b->mails[i].gone && (b->mails[i].flags & FLAG_DELETED);
@@ -417,6 +417,19 @@ on_flags(struct ipc_request *r)
     }
     hint_all(b);
     reply_rows(r, &rows, put == 500); /* asked again after the last one */
+    return ST_OK;
+}
+
+static enum status
+on_recent(struct ipc_request *r)
+{
+    AUTO_BUF id = BUF_INIT(16);
+
+    GET_BOX(recent_claim, m, b);
+    msg_id_put(&id, &(struct msg_id){fake.recents ? b->recent_from : fake.recent_from});
+    if (!fake.claims_fail && m.upto > b->recent_from)
+        b->recent_from = m.upto < b->uidnext ? m.upto : b->uidnext;
+    ipc_answer(r->from, fake.claims_fail ? ST_NOSPACE : ST_OK, buf_slice(&id));
     return ST_OK;
 }
 
@@ -707,6 +720,7 @@ static const struct ipc_route routes[] = {
     {MSG_FLAGS,                ROLE_BIT(IMAP), on_flags, false},
     {MSG_COPY, ROLE_BIT(IMAP), on_copy, false},
     {MSG_EXPUNGE,         ROLE_BIT(IMAP), on_expunge, false},
+    {MSG_RECENT, ROLE_BIT(IMAP), on_recent, false},
     {MSG_WATCH,                     ROLE_BIT(IMAP), on_watch, false},
     {MSG_APPEND,ROLE_BIT(IMAP), on_append, false},
     {MSG_SIDE_BEGIN,                ROLE_BIT(IMAP), on_side_begin, false},

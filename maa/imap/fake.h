@@ -25,7 +25,7 @@ struct box {
     uint64_t id;
     char name[64];
     bool subscribed;
-    uint32_t uidvalidity, uidnext, special;
+    uint32_t uidvalidity, uidnext, special, recent_from;
     struct mail *mails;
     uint32_t n;
 };
@@ -43,7 +43,9 @@ extern struct fake {
     unsigned rows_asked; /* MSG_MESSAGES */
     unsigned copies;
     bool page_small; /* answers have few rows */
-    uint32_t recent_from;
+    uint32_t recent_from; /* of all mailboxes, unless `recents` */
+    bool recents;         /* each has its own, which claims move */
+    bool claims_fail;
 } fake;
 
 
@@ -76,8 +78,19 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
 #define ANSWERS_WITH(client, text, end, part) answers_with_at(__LINE__, (client), (text), (end), (part))
 
 #define HELLO                                                                                                \
-    "l OK [CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE CHILDREN UIDPLUS MOVE UNSELECT IDLE "           \
-    "SPECIAL-USE STATUS=SIZE] Logged in\r\n"
+    "l OK [CAPABILITY IMAP4rev1"                                                                             \
+    " LITERAL+"                                                                                              \
+    " ID"                                                                                                    \
+    " ENABLE"                                                                                                \
+    " NAMESPACE"                                                                                             \
+    " CHILDREN"                                                                                              \
+    " UIDPLUS"                                                                                               \
+    " MOVE"                                                                                                  \
+    " UNSELECT"                                                                                              \
+    " IDLE"                                                                                                  \
+    " SPECIAL-USE"                                                                                           \
+    " STATUS=SIZE"                                                                                           \
+    "] Logged in\r\n"
 #define FLAGS_LINE(keywords) "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft" keywords ")\r\n"
 #define PERMANENT(keywords)                                                                                  \
     "* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft" keywords " \\*)] Limited\r\n"

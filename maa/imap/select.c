@@ -173,6 +173,8 @@ tell_exists(struct session *s, const struct uidset *fresh, struct buf *out)
             return;
         }
     if (fresh->n > 0)
+        s->box.told = uidset_last(&s->box.view) + 1;
+    if (fresh->n > 0)
         buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, count_recent(s));
 }
 
@@ -309,6 +311,46 @@ tell_changes(struct session *s, bool expunges)
     return st == ST_OK;
 }
 
+/* --- what is recent --- */
+
+void
+claim_told(struct session *s)
+{
+    AUTO_BUF m = BUF_INIT(64);
+    struct channel *store = program_peer(ROLE_STORE, 0);
+
+    if (s->box.id == 0 || s->box.read_only || s->box.told <= s->box.claimed || store == NULL ||
+        s->epoch != imapd.epoch)
+        return;
+    recent_claim_put(&m, &(struct recent_claim){s->handle, s->box.id, s->box.told});
+    (void)ipc_send(store, (enum msg)MSG_RECENT, buf_slice(&m), -1);
+    s->box.claimed = s->box.told;
+}
+
+/* RFC 3501 2.3.2, 6.3.1: what no session was told of is \Recent in this one and in no later one. That is asked
+ * only when something is, and where it cannot be written down the messages stay \Recent, as they should. */
+static enum status
+claim_recent(struct session *s, const struct mailbox_status *status)
+{
+    AUTO_BUF m = BUF_INIT(64), reply = BUF_INIT(64);
+    struct msg_id before;
+    enum status st;
+
+    s->box.recent_from = status->recent_from;
+    s->box.claimed = status->recent_from;
+    if (s->box.read_only || status->uidnext <= status->recent_from)
+        return ST_OK;
+    recent_claim_put(&m, &(struct recent_claim){0, s->box.id, status->uidnext});
+    st = session_ask(s, MSG_RECENT, &m, &reply, true);
+    if (st == ST_STALE || s->over)
+        return ST_STALE;
+    if (st != ST_OK || !msg_id_get(buf_slice(&reply), &before))
+        return ST_OK;
+    s->box.recent_from = (uint32_t)before.id;
+    s->box.claimed = status->uidnext;
+    return ST_OK;
+}
+
 /* --- the selected mailbox --- */
 
 void
@@ -316,6 +358,7 @@ box_done(struct session *s)
 {
     AUTO_BUF m = BUF_INIT(64), reply = BUF_INIT(64);
 
+    claim_told(s);
     if (s->box.id != 0) {
         mailbox_ref_put(&m, &(struct mailbox_ref){0, s->box.id});
         s->box.id = 0; /* a new handle watches nothing */
@@ -401,8 +444,10 @@ open_box(struct session *s, uint64_t id, struct mailbox_status *status, uint32_t
         return st;
     s->box.uidvalidity = status->uidvalidity;
     s->box.modseq = status->modseq;
-    s->box.recent_from = status->recent_from;
-    st = read_view(s, unseen);
+    st = claim_recent(s, status);
+    if (st == ST_OK)
+        st = read_view(s, unseen);
+    s->box.told = uidset_last(&s->box.view) + 1;
     return st == ST_OK ? load_keywords(s) : st;
 }
 
@@ -442,6 +487,7 @@ on_select(struct session *s, struct command *c)
     }
     box_done(s); /* RFC 3501 6.3.1: also when this one fails */
     st = find_mailbox(s, name, false, &reply, &row);
+    s->box.read_only = c->in.verb == IMAP_EXAMINE || (s->rights & RIGHT_WRITE) == 0;
     if (st == ST_OK)
         st = open_box(s, row.mailbox, &status, &unseen);
     if (st != ST_OK) {
@@ -449,7 +495,6 @@ on_select(struct session *s, struct command *c)
         answer_status(c, st == ST_SYNTAX ? ST_NOTFOUND : st);
         return;
     }
-    s->box.read_only = c->in.verb == IMAP_EXAMINE || (s->rights & RIGHT_WRITE) == 0;
     s->state = IMAP_SELECTED;
     put_selected(s, &status, unseen, &c->text);
     answer(c, "OK [READ-%s] %s completed", s->box.read_only ? "ONLY" : "WRITE", imap_verb_name(c->in.verb));

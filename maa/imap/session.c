@@ -164,10 +164,18 @@ answer_status(struct command *c, enum status st)
 void
 put_capabilities(struct buf *out)
 {
-    buf_puts(
-        out,
-        "CAPABILITY IMAP4rev1 LITERAL+ ID ENABLE NAMESPACE CHILDREN UIDPLUS MOVE UNSELECT IDLE SPECIAL-USE "
-        "STATUS=SIZE");
+    buf_puts(out, "CAPABILITY IMAP4rev1"
+                  " LITERAL+"
+                  " ID"
+                  " ENABLE"
+                  " NAMESPACE"
+                  " CHILDREN"
+                  " UIDPLUS"
+                  " MOVE"
+                  " UNSELECT"
+                  " IDLE"
+                  " SPECIAL-USE"
+                  " STATUS=SIZE");
 }
 
 static void
@@ -424,6 +432,7 @@ session_end(struct session *s)
     AUTO_BUF m = BUF_INIT(16);
     struct channel *ch = program_peer(ROLE_STORE, 0);
 
+    claim_told(s);
     msg_id_put(&m, &(struct msg_id){s->handle});
     if (ch != NULL && s->epoch == imapd.epoch)
         (void)ipc_send(ch, (enum msg)MSG_HANDLE_CLOSE, buf_slice(&m), -1);

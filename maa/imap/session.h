@@ -39,6 +39,8 @@ struct selected {
     uint64_t id;
     uint32_t uidvalidity;
     uint32_t recent_from;
+    uint32_t claimed; /* other sessions do not see what is below as \Recent */
+    uint32_t told;    /* above all UIDs that were told */
     uint64_t modseq; /* all up to here was told */
     bool read_only;
     struct uidset view; /* as the client knows it */
@@ -156,6 +158,8 @@ bool next_head(struct cursor *c, struct head_row *row);
 
 /* --- select.c --- */
 void box_done(struct session *s); /* nothing is selected any more; tells stored */
+/* RFC 3501 2.3.2: what was told here is not \Recent for who comes later. Does not wait. */
+void claim_told(struct session *s);
 /* Tells what changed, if anything: untagged EXISTS, FETCH and, with `expunges`, EXPUNGE. False: it could not
  * be asked now, and s->hinted stays. */
 bool tell_changes(struct session *s, bool expunges);
