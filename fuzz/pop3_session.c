@@ -96,6 +96,7 @@ one_line(struct pop3_session *s, struct slice line)
     assert(slice_has_suffix_nocase(reply, SLICE("\r\n")));
     many =
         slice_starts(reply, '+') && (cmd.verb == POP3_RETR || cmd.verb == POP3_TOP || cmd.verb == POP3_CAPA ||
+                                     (cmd.verb == POP3_LANG && cmd.text.n == 0) ||
                                      ((cmd.verb == POP3_LIST || cmd.verb == POP3_UIDL) && cmd.message == 0));
     assert(!many || (st == ST_OK && slice_has_suffix_nocase(reply, SLICE("\r\n.\r\n"))));
     assert(many || verdict == POP3_END || slice_find(reply, '\n') == reply.n - 1);
@@ -107,7 +108,7 @@ one_line(struct pop3_session *s, struct slice line)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct pop3_session s = {.ops = &ops, .arg = &s, .uidvalidity = UINT32_MAX};
+    struct pop3_session s = {.ops = &ops, .arg = &s, .uidvalidity = UINT32_MAX, .strict = n % 2 == 0};
     struct slice in = slice_from(data, n), lines = take_until(&in, 0xff);
     enum pop3_verdict verdict;
     uint32_t marked;

@@ -56,8 +56,12 @@
     SET(duration, data_timeout, "30m", "10s", "1d", "How long one message may take to come.")                         \
     SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
 
+#define POP3_DELAY_SETTING(SET)                                                                                       \
+    SET(duration, pop3_login_delay, "0s", "0s", "1d", "Least time between two POP3 logins to an account (RFC 2449 6.5), e.g. 5m; 0s: none.")
+
 #define LOGIN_SETTINGS(SET)                                                                                           \
     HOST_SETTING(SET)                                                                                                 \
+    POP3_DELAY_SETTING(SET)                                                                                                 \
     SET(duration, login_timeout, "3m", "1s", "1h", "How long an IMAP or POP3 client may take to log in.")             \
     SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
 
@@ -67,6 +71,8 @@
 
 #define POP3_SETTINGS(SET)                                                                                            \
     HOST_SETTING(SET)                                                                                                 \
+    POP3_DELAY_SETTING(SET)                                                                                           \
+    SET(bool, pop3_utf8_strict, "no", "no", "yes", "Refuse a message with UTF-8 in its header to a client that did not say UTF8 (RFC 6856 2.1); no: send it as it is.") \
     SET(duration, pop3_idle_timeout, "10m", "10m", "1d", "How long a POP3 client may stay silent (RFC 1939 3).")
 
 /* name of the struct and table, its settings. Add a program's table here and it is checked, shown and described. */

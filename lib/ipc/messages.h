@@ -165,8 +165,11 @@ IPC_MESSAGE(msg_rows, ROWS_FIELDS)
     FIELD(bytes, binding)
 IPC_MESSAGE(msg_conn, CONN_FIELDS)
 
-/* facts: the msg_conn of the connection, encoded. tag: of the command that is to be answered (IMAP).
+/* facts: the msg_conn of the connection, encoded. tag: of the command that is to be answered (IMAP);
+ * ADOPT_UTF8 when UTF8 was said (POP3, RFC 6856 2.1), else empty. Refused with ST_EXISTS: another POP3 session
+ * has the maildrop; with ST_LIMIT: it was logged in to a moment ago (RFC 2449 8.1).
  * unread: bytes read from the peer and not used. */
+#define ADOPT_UTF8 "UTF8"
 #define CONN_ADOPT_FIELDS(FIELD) \
     FIELD(bytes, facts)          \
     FIELD(bytes, ticket)         \

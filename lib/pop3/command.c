@@ -104,6 +104,23 @@ take_AUTH(struct slice *in, struct pop3_command *cmd)
     return take_word(in, &cmd->initial);
 }
 
+/* RFC 4647 2.1: language-range; none asks for a list (RFC 6856 3.2) */
+static bool
+take_LANGUAGE(struct slice *in, struct pop3_command *cmd)
+{
+    struct slice range;
+
+    if (in->n == 0)
+        return true;
+    if (!take_word(in, &range) || range.n > POP3_LANGUAGE_MAX)
+        return false;
+    for (size_t i = 0; i < range.n && !slice_eq(range, SLICE("*")); i++)
+        if (!ascii_alpha(range.p[i]) && !ascii_digit(range.p[i]) && range.p[i] != '-')
+            return false;
+    cmd->text = range;
+    return true;
+}
+
 static bool
 take_REFUSED(struct slice *in, struct pop3_command *cmd)
 {

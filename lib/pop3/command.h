@@ -9,6 +9,7 @@
 #define POP3_LINE_MAX      255u   /* with CR LF (RFC 2449 4); all commands but AUTH */
 #define POP3_AUTH_LINE_MAX 12288u /* of AUTH and of what answers a challenge: room for tokens */
 #define POP3_MECHANISM_MAX 20u    /* RFC 4422 3.1 */
+#define POP3_LANGUAGE_MAX  64u    /* of a language range */
 
 /* In what state a command may come (RFC 1939 3). */
 #define POP3_AUTHORIZATION 1u
@@ -25,6 +26,7 @@
     V(APOP, REFUSED, POP3_AUTHORIZATION | POP3_SECRET, "name digest", "RFC 1939 7")                          \
     V(AUTH, AUTH, POP3_AUTHORIZATION | POP3_SECRET, "[mechanism [initial-response]]", "RFC 5034 4")          \
     V(STLS, NONE, POP3_AUTHORIZATION | POP3_CLEARTEXT | POP3_LAST, "", "RFC 2595 4")                         \
+    V(UTF8, NONE, POP3_AUTHORIZATION, "", "RFC 6856 2.1")                                                    \
     V(CAPA, NONE, POP3_AUTHORIZATION | POP3_TRANSACTION, "", "RFC 2449 5")                                   \
     V(STAT, NONE, POP3_TRANSACTION, "", "RFC 1939 5")                                                        \
     V(LIST, MAYBE_MESSAGE, POP3_TRANSACTION, "[message]", "RFC 1939 5")                                      \
@@ -32,6 +34,7 @@
     V(RETR, MESSAGE, POP3_TRANSACTION, "message", "RFC 1939 5")                                              \
     V(TOP, MESSAGE_LINES, POP3_TRANSACTION, "message lines", "RFC 1939 7")                                   \
     V(DELE, MESSAGE, POP3_TRANSACTION, "message", "RFC 1939 5")                                              \
+    V(LANG, LANGUAGE, POP3_AUTHORIZATION | POP3_TRANSACTION, "[language]", "RFC 6856 3")                     \
     V(RSET, NONE, POP3_TRANSACTION, "", "RFC 1939 5")                                                        \
     V(NOOP, NONE, POP3_TRANSACTION, "", "RFC 1939 5")                                                        \
     V(QUIT, NONE, POP3_AUTHORIZATION | POP3_TRANSACTION, "", "RFC 1939 4, 6")
@@ -52,7 +55,7 @@ struct pop3_verb_row {
 /* A command; the slices point into the parsed line. */
 struct pop3_command {
     enum pop3_verb verb;
-    struct slice text;      /* USER: the name; PASS: the password, spaces and all */
+    struct slice text;      /* USER: the name; PASS: the password, spaces and all; LANG: a range, or empty */
     uint32_t message;       /* from 1; 0: none was given (LIST, UIDL) */
     uint32_t lines;         /* TOP */
     struct slice mechanism; /* AUTH; empty: a list is asked for */

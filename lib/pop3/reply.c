@@ -115,6 +115,27 @@ pop3_put_uidl(struct buf *out, bool ok, uint32_t message, struct slice uid)
     buf_puts(out, "\r\n");
 }
 
+bool
+pop3_put_lang(struct buf *out, struct slice range)
+{
+    static const char *const tags[] = {"*", "en", "i-default"}; /* what our words match; RFC 4647 3.3.1 */
+
+    if (range.n == 0) {
+        buf_puts(out, "+OK Languages follow\r\nen English\r\ni-default English\r\n");
+        pop3_put_end(out);
+        return true;
+    }
+    for (size_t i = 0; i < COUNT(tags); i++)
+        if (slice_eq_nocase(range, slice_of(tags[i]))) {
+            /* RFC 6856 3.2: the exact tag that was selected, then words */
+            pop3_put_ok(out, slice_eq_nocase(range, SLICE("i-default")) ? SLICE("i-default Language set")
+                                                                        : SLICE("en Language set"));
+            return true;
+        }
+    pop3_put_err(out, NULL, SLICE("No such language; LANG alone lists them"));
+    return false;
+}
+
 void
 pop3_put_capa(struct buf *out, const struct pop3_capa *capa)
 {
@@ -129,6 +150,11 @@ pop3_put_capa(struct buf *out, const struct pop3_capa *capa)
         buf_puts(out, "STLS\r\n");
     if (capa->user)
         buf_puts(out, "USER\r\n");
+    if (capa->utf8)
+        buf_puts(out, "UTF8\r\n");
+    buf_puts(out, "LANG\r\n");
+    if (capa->login_delay > 0)
+        buf_printf(out, "LOGIN-DELAY %u\r\n", capa->login_delay);
     if (capa->mechanisms.n > 0) {
         buf_puts(out, "SASL ");
         buf_put(out, capa->mechanisms);

@@ -35,9 +35,14 @@ void pop3_put_stat(struct buf *out, uint32_t count, uint64_t size);
 void pop3_put_list(struct buf *out, bool ok, uint32_t message, uint64_t size);
 void pop3_put_uidl(struct buf *out, bool ok, uint32_t message, struct slice uid);
 
+/* The answer to LANG (RFC 6856 3). False: there is no such language, and -ERR was said. */
+bool pop3_put_lang(struct buf *out, struct slice range);
+
 struct pop3_capa {
     bool stls;               /* STLS may be used now */
     bool user;               /* USER and PASS are offered now */
+    bool utf8;               /* UTF8 is offered now (RFC 6856 2) */
+    uint32_t login_delay;    /* seconds between logins (RFC 2449 6.5); 0: none */
     struct slice mechanisms; /* "PLAIN LOGIN"; empty: no SASL line */
 };
 /* The whole answer to CAPA (RFC 2449 6). */

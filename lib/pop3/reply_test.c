@@ -68,4 +68,18 @@ TEST(capa)
     CHECK(1, slice_find_slice(buf_slice(&out), SLICE("STLS")) == out.n);
 }
 
-TEST_MAIN(lines, cut, statuses, capa)
+TEST(lang) /* RFC 6856 3 */
+{
+    AUTO_BUF out = BUF_INIT(4096);
+
+    CHECK(0, pop3_put_lang(&out, SLICE("")) && pop3_put_lang(&out, SLICE("EN")) && pop3_put_lang(&out, SLICE("*")));
+    CHECK(1, !pop3_put_lang(&out, SLICE("es")) && pop3_put_lang(&out, SLICE("i-default")));
+    CHECK_SLICE(2, buf_slice(&out),
+                "+OK Languages follow\r\nen English\r\ni-default English\r\n.\r\n+OK en Language set\r\n"
+                "+OK en Language set\r\n-ERR No such language; LANG alone lists them\r\n+OK i-default Language set\r\n");
+    buf_clear(&out);
+    pop3_put_capa(&out, &(struct pop3_capa){.utf8 = true, .login_delay = 60});
+    CHECK(3, slice_find_slice(buf_slice(&out), SLICE("\r\nUTF8\r\nLANG\r\nLOGIN-DELAY 60\r\n")) < out.n);
+}
+
+TEST_MAIN(lines, cut, statuses, capa, lang)

@@ -362,6 +362,7 @@ session_new(const struct msg_conn *m, struct slice facts)
     memcpy(s->facts, facts.p, facts.n);
     login_init(&s->login, protocol, &ops, s, m->tls == 1,
                m->tls == 1 || loopback(m->peer) || self.settings.cleartext_passwords);
+    s->login.login_delay = (uint32_t)(self.settings.pop3_login_delay / SECONDS(1));
     s->next = self.sessions;
     s->link = &self.sessions;
     if (s->next != NULL)

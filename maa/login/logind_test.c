@@ -429,7 +429,7 @@ pop3_login(void)
 
     connect_client(from, &c);
     TALK(&c, 1, "< +OK mail.d.example POP3 ready", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING",
-         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< USER", "< SASL PLAIN LOGIN SCRAM-SHA-256",
+         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< USER", "< UTF8", "< LANG", "< SASL PLAIN LOGIN SCRAM-SHA-256",
          "< IMPLEMENTATION *", "< .", "> STAT", "< -ERR *", "> NOOP", "< -ERR *", "> STLS", "< -ERR *",
          "> PASS right", "< -ERR *", "= USER usr1\r\nPASS wrong\r\n", "< +OK *", "< -ERR [AUTH] *",
          "> PASS right", "< -ERR USER comes first", "> USER usr1", "< +OK *", "> PASS later",
@@ -438,13 +438,18 @@ pop3_login(void)
     seen.adopt = ST_UNAVAILABLE;
     TALK(&c, 2, "> ", "< -ERR [SYS/TEMP] *");
     seen.adopt = ST_OK;
+    seen.adopt = ST_EXISTS; /* RFC 2449 8.1.2, 8.1.1 */
+    TALK(&c, 2, "> USER usr1", "< +OK *", "> PASS right", "< -ERR [IN-USE] *");
+    seen.adopt = ST_LIMIT;
+    TALK(&c, 2, "> USER usr1", "< +OK *", "> PASS right", "< -ERR [LOGIN-DELAY] *");
+    seen.adopt = ST_OK;
     TALK(&c, 3, "= USER usr1\r\nPASS right\r\nSTAT\r\n", "< +OK *");
     wants_adopted(&c, "", "STAT\r\n", from);
 
     from = (struct from){21, SERVICE_POP3, 0, false};
     connect_client(from, &c);
     TALK(&c, 4, "< +OK *", "> USER usr1", "< -ERR *", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING",
-         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< STLS", "< SASL SCRAM-SHA-256",
+         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< STLS", "< UTF8", "< LANG", "< SASL SCRAM-SHA-256",
          "< IMPLEMENTATION *", "< .", "> AUTH", "< +OK *", "< SCRAM-SHA-256", "< .", "= STLS\r\nQUIT\r\n",
          "< -ERR *", "< +OK Bye");
     wants_end(&c, 21);
@@ -455,6 +460,20 @@ pop3_login(void)
     SOON(5, seen.tls == 22);
     close(seen.tls_fd);
     stream_close(&c);
+}
+
+/* RFC 6856 2.1: what was said of UTF-8 goes on with the connection */
+static void
+pop3_utf8(void)
+{
+    struct from from = {23, SERVICE_POP3, 0, true};
+    struct stream c;
+
+    connect_client(from, &c);
+    TALK(&c, 1, "< +OK *", "> LANG", "< +OK *", "< en English", "< i-default English", "< .", "> LANG *",
+         "< +OK en *", "> LANG I-DEFAULT", "< +OK i-default *", "> LANG uy", "< -ERR *", "> UTF8 x", "< -ERR *",
+         "> UTF8", "< +OK *", "> STLS", "< -ERR Not after UTF8", "> USER usr1", "< +OK *", "> PASS right");
+    wants_adopted(&c, ADOPT_UTF8, "", from);
 }
 
 /* imapd and authd die and come back; at the end all are told that it is over. */
@@ -580,6 +599,7 @@ play(void *arg)
     imap_authenticate();
     imap_starttls();
     pop3_login();
+    pop3_utf8();
     restarts();
     nothing_left();
     halves();

@@ -41,6 +41,10 @@ refuse(struct login *s, enum status st)
         pop3_put_err(s->out, NULL, SLICE("The mechanism does not understand what was sent"));
     else if (st == ST_UNSUPPORTED)
         pop3_put_err(s->out, NULL, SLICE("Mechanism not offered"));
+    else if (st == ST_LIMIT) /* RFC 2449 8.1.1 */
+        pop3_put_err(s->out, "LOGIN-DELAY", SLICE("You were here a moment ago; come back later"));
+    else if (st == ST_EXISTS)
+        pop3_put_status(s->out, ST_EXISTS);
     else
         pop3_put_status(s->out, st == ST_DENIED ? ST_DENIED : ST_UNAVAILABLE);
 }
@@ -112,11 +116,27 @@ on_stls(struct login *s, const struct pop3_command *cmd)
 }
 
 static enum login_verdict
+on_utf8(struct login *s, const struct pop3_command *cmd)
+{
+    s->utf8 = true;
+    pop3_put_ok(s->out, SLICE("UTF-8 from now on"));
+    return LOGIN_GO_ON;
+}
+
+static enum login_verdict
+on_lang(struct login *s, const struct pop3_command *cmd)
+{
+    return pop3_put_lang(s->out, cmd->text) ? LOGIN_GO_ON : login_error(s);
+}
+
+static enum login_verdict
 on_capa(struct login *s, const struct pop3_command *cmd)
 {
     pop3_put_capa(s->out,
                   &(struct pop3_capa){.stls = !s->tls,
                                       .user = s->clear,
+                                      .utf8 = true,
+                                      .login_delay = s->login_delay,
                                       .mechanisms = s->clear ? SLICE(MECHANISMS_CLEAR) : SLICE(MECHANISMS)});
     return LOGIN_GO_ON;
 }
@@ -131,7 +151,8 @@ on_quit(struct login *s, const struct pop3_command *cmd)
 static enum login_verdict (*const handlers[POP3_VERB_COUNT])(struct login *s,
                                                              const struct pop3_command *cmd) = {
     [POP3_USER] = on_user, [POP3_PASS] = on_pass, [POP3_AUTH] = on_auth,
-    [POP3_STLS] = on_stls, [POP3_CAPA] = on_capa, [POP3_QUIT] = on_quit,
+    [POP3_STLS] = on_stls, [POP3_UTF8] = on_utf8, [POP3_LANG] = on_lang,
+    [POP3_CAPA] = on_capa, [POP3_QUIT] = on_quit,
 };
 
 static enum login_verdict
@@ -150,6 +171,8 @@ run(struct login *s, struct slice line)
         bad(s, "Not before the login");
     else if ((row->allowed & POP3_CLEARTEXT) && s->tls)
         bad(s, "TLS is already active");
+    else if ((row->allowed & POP3_CLEARTEXT) && s->utf8) /* RFC 6856 2.1 */
+        bad(s, "Not after UTF8");
     /* RFC 2595 4: what was sent in clear text behind STLS must not count as said under TLS. */
     else if ((row->allowed & POP3_LAST) && (s->rest.n > 0 || !s->ops->quiet(s->arg)))
         bad(s, "Nothing may follow this command before its answer");

@@ -126,15 +126,16 @@ login_error(struct login *s)
 static enum login_verdict
 hand_over(struct login *s, struct slice ticket, struct slice user)
 {
-    enum status st = s->ops->adopt(s->arg, ticket, buf_slice(&s->work->tag), user);
+    struct slice tag = s->utf8 ? SLICE(ADOPT_UTF8) : buf_slice(&s->work->tag);
+    enum status st = s->ops->adopt(s->arg, ticket, tag, user);
 
     s->state = LOGIN_COMMANDS;
     if (st == ST_OK)
         return LOGIN_TAKEN;
     if (st == ST_CLOSED)
         return LOGIN_LOST;
-    s->protocol->refuse(s, ST_UNAVAILABLE);
-    return LOGIN_GO_ON;
+    s->protocol->refuse(s, st == ST_EXISTS || st == ST_LIMIT ? st : ST_UNAVAILABLE);
+    return st == ST_EXISTS || st == ST_LIMIT ? login_error(s) : LOGIN_GO_ON;
 }
 
 /* Success with more to tell (SCRAM's proof of the server): it goes as a challenge, whose answer is empty, for

@@ -64,6 +64,8 @@ struct login {
     enum login_state state;
     uint8_t errors;
     bool tls;
+    bool utf8; /* POP3: UTF8 was said (RFC 6856 2.1); the adoption's tag tells it */
+    uint32_t login_delay; /* POP3: seconds between logins, for CAPA */
     bool clear; /* PLAIN and LOGIN are taken: authd has the last word */
 };
 

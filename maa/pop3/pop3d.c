@@ -8,6 +8,7 @@
 
 #include "conf/tables.h"
 #include "ipc/program.h"
+#include "maa/pop3/lock.h"
 #include "maa/pop3/session.h"
 #include "net/stream.h"
 #include "pop3/command.h"
@@ -18,6 +19,8 @@
 #define OPEN_WAIT    SECONDS(30) /* for all of an adoption; shorter than logind's patience */
 #define ASK_WAIT     SECONDS(30)
 #define EXPUNGE_WAIT SECONDS(60)
+#define LOCK_WAIT    SECONDS(2)  /* for a session that ends: a client that was cut comes back before we see it */
+#define LOCK_LOOK    MSEC(50)
 #define STOP_WAIT    SECONDS(5)
 #define ROWS_MAX     (IPC_PAYLOAD_MAX + 1024u)
 
@@ -27,13 +30,15 @@ struct session {
     struct session *next, **link;
     uint64_t conn, handle, mailbox;
     uint64_t deadline; /* of the adoption; afterwards of the command that runs */
+    bool locked; /* the maildrop is this session's */
     uint8_t user_n;
-    char user[]; /* for the log */
+    char user[]; /* for the lock and the log */
 };
 
 static struct {
     struct pop3_settings settings;
     struct buf text; /* of the settings, into which they point */
+    struct locks *locks;
     struct session *sessions;
     uint32_t opening;
     bool stopping;
@@ -97,6 +102,17 @@ close_handle(struct session *s)
     msg_id_put(&m, &(struct msg_id){s->handle});
     if (s->handle != 0 && store != NULL)
         (void)ipc_send(store, (enum msg)MSG_HANDLE_CLOSE, buf_slice(&m), -1);
+}
+
+/* What a session holds beside its stream. */
+static void
+session_free(struct session *s)
+{
+    close_handle(s);
+    if (s->locked)
+        locks_give(self.locks, slice_from(s->user, s->user_n));
+    drop_done(&s->pop3.drop);
+    free(s);
 }
 
 /* --- what the session asks for (session.h) --- */
@@ -175,13 +191,11 @@ session_end(struct session *s)
            (unsigned long long)s->conn, (int)s->user_n, s->user, s->pop3.retrieved,
            (unsigned long long)s->pop3.bytes, s->pop3.removed, s->pop3.quit ? "" : " without QUIT");
     stream_close(&s->stream);
-    close_handle(s);
     tell_edge(MSG_CONN_DONE, s->conn);
     *s->link = s->next;
     if (s->next != NULL)
         s->next->link = s->link;
-    drop_done(&s->pop3.drop);
-    free(s);
+    session_free(s);
     maybe_exit();
 }
 
@@ -260,6 +274,7 @@ struct adoption {
     struct ipc_sender from;
     uint64_t conn;
     int fd;
+    bool utf8;
     struct buf ticket, unread;
 };
 
@@ -302,10 +317,30 @@ redeem(struct adoption *a, uint64_t deadline, struct session **session)
     s->conn = a->conn;
     s->handle = who.handle;
     s->deadline = deadline;
+    s->pop3.utf8 = a->utf8;
+    s->pop3.strict = self.settings.pop3_utf8_strict;
+    s->pop3.login_delay = (uint32_t)(self.settings.pop3_login_delay / SECONDS(1));
     s->user_n = (uint8_t)who.user.n;
     (void)slice_to_cstr(who.user, s->user, who.user.n + 1);
     *session = s;
     return ST_OK;
+}
+
+/* RFC 1939 4: one session a maildrop. ST_EXISTS and ST_LIMIT are told as [IN-USE] and [LOGIN-DELAY] by logind. */
+static enum status
+lock(struct session *s)
+{
+    uint64_t until = from_now(LOCK_WAIT);
+    enum status st;
+
+    do {
+        st = locks_take(self.locks, slice_from(s->user, s->user_n), loop_now(program_loop()),
+                        self.settings.pop3_login_delay);
+        if (st == ST_EXISTS)
+            fiber_sleep_until(from_now(LOCK_LOOK));
+    } while (st == ST_EXISTS && loop_now(program_loop()) < until && !self.stopping);
+    s->locked = st == ST_OK;
+    return st;
 }
 
 /* The mailbox called INBOX among a page of rows. ST_MORE: none of them; *after is the last one's name. */
@@ -427,6 +462,14 @@ begin(struct session *s, struct adoption *a)
     stream_serve(&s->stream, serve, idled, s, from_now(self.settings.pop3_idle_timeout));
 }
 
+static const char *
+refusal_text(enum status st)
+{
+    if (st == ST_EXISTS)
+        return "another session has the maildrop";
+    return st == ST_LIMIT ? "logged in to a moment ago" : status_text(st);
+}
+
 static void
 adoption_fiber(void *arg)
 {
@@ -434,6 +477,8 @@ adoption_fiber(void *arg)
     struct session *s = NULL;
     enum status st = redeem(a, from_now(OPEN_WAIT), &s);
 
+    if (st == ST_OK)
+        st = lock(s);
     if (st == ST_OK)
         st = find_inbox(s);
     if (st == ST_OK)
@@ -443,13 +488,12 @@ adoption_fiber(void *arg)
     if (st == ST_OK) {
         begin(s, a);
     } else {
-        log_at(LOG_LEVEL_WARNING, "no session: conn=%llu: %s", (unsigned long long)a->conn, status_text(st));
-        ipc_answer(a->from, st, (struct slice){0});
-        if (s != NULL) {
-            close_handle(s);
-            drop_done(&s->pop3.drop);
-            free(s);
-        }
+        log_at(LOG_LEVEL_WARNING, "no session: conn=%llu user=%s: %s", (unsigned long long)a->conn,
+               s != NULL ? s->user : "", refusal_text(st));
+        /* Only these two mean to logind what they mean to us. */
+        ipc_answer(a->from, st == ST_LIMIT && (s == NULL || s->locked) ? ST_UNAVAILABLE : st, (struct slice){0});
+        if (s != NULL)
+            session_free(s);
     }
     adoption_free(a);
 }
@@ -470,6 +514,7 @@ on_adopt(struct ipc_request *r)
     *a = (struct adoption){.from = r->from,
                            .conn = facts.conn,
                            .fd = -1,
+                           .utf8 = slice_eq(m.tag, SLICE(ADOPT_UTF8)),
                            .ticket = BUF_INIT(256),
                            .unread = BUF_INIT(STREAM_INPUT)};
     self.opening++;
@@ -514,6 +559,8 @@ load_settings(struct slice text, struct err *err)
 static enum status
 pop3d_open(struct err *err)
 {
+    if (locks_new(&self.locks) != ST_OK)
+        return err_set(err, ST_MEMORY, "no memory for the locks");
     return load_settings(program_settings(), err);
 }
 

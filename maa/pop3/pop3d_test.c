@@ -37,6 +37,7 @@ static struct {
     {5, "Subject: gone\r\n\r\n",                          0     },
     {6, "no end",                                         0     },
     {8, NULL,                                             200000},
+    {9, "Subject: \xc3\xb1\r\n\r\nx\r\n",                   0     },
 };
 
 static struct {
@@ -48,6 +49,7 @@ static struct {
     size_t runs_n;
     uint32_t expunges;
     bool empty, gone; /* INBOX is */
+    bool other;       /* the ticket is another account's */
 } seen = {.handle = 4711};
 
 static enum status
@@ -83,7 +85,7 @@ answer_identity(struct ipc_sender to)
 {
     AUTO_BUF b = BUF_INIT(200);
 
-    msg_identity_put(&b, &(struct msg_identity){SLICE("usr1@d.example"), seen.handle, 7});
+    msg_identity_put(&b, &(struct msg_identity){seen.other ? SLICE("usr2@d.example") : SLICE("usr1@d.example"), seen.handle, 7});
     ipc_answer(to, ST_OK, buf_slice(&b));
 }
 
@@ -157,7 +159,7 @@ on_status(struct ipc_request *r)
     CHECK(0, mailbox_ref_get(r->payload, &m));
     if (stale(r, m.handle, m.mailbox))
         return ST_OK;
-    mailbox_status_put(&b, &(struct mailbox_status){.uidvalidity = 1234, .uidnext = 9, .messages = 5});
+    mailbox_status_put(&b, &(struct mailbox_status){.uidvalidity = 1234, .uidnext = 10, .messages = 6});
     ipc_answer(r->from, ST_OK, buf_slice(&b));
     return ST_OK;
 }
@@ -307,7 +309,7 @@ start_store(void)
 
 /* logind gives pop3d a connection; the client's end is *client. */
 static enum status
-adopt(uint64_t conn, const char *ticket, const char *unread, struct stream *client)
+adopt_as(uint64_t conn, const char *ticket, const char *unread, const char *tag, struct stream *client)
 {
     AUTO_BUF facts = BUF_INIT(500), m = BUF_INIT(1000);
     static const uint8_t far[18] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1, 0, 25};
@@ -321,11 +323,17 @@ adopt(uint64_t conn, const char *ticket, const char *unread, struct stream *clie
                                             .local = slice_from(far, 18),
                                             .tls = 1});
     msg_conn_adopt_put(
-        &m, &(struct msg_conn_adopt){buf_slice(&facts), slice_of(ticket), SLICE(""), slice_of(unread)});
+        &m, &(struct msg_conn_adopt){buf_slice(&facts), slice_of(ticket), slice_of(tag), slice_of(unread)});
     stream_init(client, loop, fds[0]);
     st = ipc_call(login, MSG_CONN_ADOPT, buf_slice(&m), fds[1], soon(), NULL);
     close(fds[1]);
     return st;
+}
+
+static enum status
+adopt(uint64_t conn, const char *ticket, const char *unread, struct stream *client)
+{
+    return adopt_as(conn, ticket, unread, "", client);
 }
 
 static void
@@ -373,21 +381,21 @@ transaction(void)
     struct stream c;
 
     CHECK_INT(0, adopt(1, "good", "NOOP\r\nST", &c), ST_OK);
-    TALK(&c, 1, "< +OK 5 messages, 3200076 octets", "< +OK", "> AT", "< +OK 5 3200076", "> LIST", "< +OK *",
-         "< 1 36", "< 2 3000017", "< 3 17", "< 4 6", "< 5 200000", "< .", "> list 4", "< +OK 4 6", "> LIST 6",
+    TALK(&c, 1, "< +OK 6 messages, 3200094 octets", "< +OK", "> AT", "< +OK 6 3200094", "> LIST", "< +OK *",
+         "< 1 36", "< 2 3000017", "< 3 17", "< 4 6", "< 5 200000", "< 6 18", "< .", "> list 4", "< +OK 4 6", "> LIST 7",
          "< -ERR *", "> UIDL", "< +OK *", "< 1 1234.2", "< 2 1234.3", "< 3 1234.5", "< 4 1234.6",
-         "< 5 1234.8", "< .", "> UIDL 3", "< +OK 3 1234.5", "> RETR 1", "< +OK 36 octets", "< Subject: a",
+         "< 5 1234.8", "< 6 1234.9", "< .", "> UIDL 3", "< +OK 3 1234.5", "> RETR 1", "< +OK 36 octets", "< Subject: a",
          "< ", "< ..dot", "< ...", "< line three", "< .", "> TOP 1 0", "< +OK *", "< Subject: a", "< ", "< .",
          "> TOP 1 1", "< +OK *", "< Subject: a", "< ", "< ..dot", "< .", "> RETR 4", "< +OK 6 octets",
          "< no end", "< .", "> RETR 0", "< -ERR *", "> RETR 99", "< -ERR *", "> RETR 3",
          "< -ERR No such message");
     TALK(&c, 2, "> DELE 1", "< +OK *", "> DELE 1", "< -ERR *", "> RETR 1", "< -ERR *", "> STAT",
-         "< +OK 4 3200040", "> LIST 1", "< -ERR *", "> RSET", "< +OK *", "> STAT", "< +OK 5 3200076",
+         "< +OK 5 3200058", "> LIST 1", "< -ERR *", "> RSET", "< +OK *", "> STAT", "< +OK 6 3200094",
          "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING", "< RESP-CODES", "< AUTH-RESP-CODE",
-         "< EXPIRE NEVER", "< IMPLEMENTATION *", "< .", "> USER usr1", "< -ERR *", "> XYZ", "< -ERR *",
+         "< EXPIRE NEVER", "< UTF8", "< LANG", "< IMPLEMENTATION *", "< .", "> USER usr1", "< -ERR *", "> XYZ", "< -ERR *",
          "= NOOP\n", "< -ERR Lines end in CR LF");
     TALK(&c, 3, "= DELE 1\r\nDELE 3\r\nDELE 4\r\nLIST\r\nQU", "< +OK *", "< +OK *", "< +OK *", "< +OK *",
-         "< 2 3000017", "< 5 200000", "< .");
+         "< 2 3000017", "< 5 200000", "< 6 18", "< .");
     nap();
     CHECK_INT(1, seen.expunges, 0);
     TALK(&c, 4, "> IT", "< +OK Bye");
@@ -496,6 +504,63 @@ restarts(void)
     stream_close(&d);
 }
 
+/* RFC 1939 4, RFC 2449 8.1: one session a maildrop, free again however the session ends; RFC 6856 2.1, 5 */
+static void
+locked(void)
+{
+    struct stream c, d;
+    uint64_t begun;
+
+    CHECK_INT(0, adopt(12, "good", "", &c), ST_OK);
+    TALK(&c, 1, "< +OK *");
+    CHECK_INT(1, adopt(13, "good", "", &d), ST_EXISTS);
+    stream_close(&d);
+    TALK(&c, 2, "> UTF8", "< -ERR *", "> LANG", "< +OK *", "< en English", "< i-default English", "< .", "> LANG es",
+         "< -ERR *", "> LANG en", "< +OK en *", "> NOOP", "< +OK");
+    stream_close(&c); /* cut, without QUIT */
+    begun = clock_mono();
+    CHECK_INT(2, adopt(14, "good", "", &c), ST_OK);
+    CHECK(2, clock_mono() - begun < SECONDS(2));
+    TALK(&c, 3, "< +OK *", "> RETR 6", "< +OK *", "< Subject: \xc3\xb1", "< ", "< x", "< .", "> QUIT", "< +OK Bye");
+    wants_end(&c, 14);
+    seen.handle++; /* stored is asked in vain: the lock of what did not become a session is given back too */
+    seen.gone = true;
+    CHECK_INT(3, adopt(15, "good", "", &d), ST_STALE);
+    stream_close(&d);
+    seen.gone = false;
+}
+
+static void
+reload(const char *settings)
+{
+    AUTO_BUF m = BUF_INIT(500);
+
+    msg_reload_put(&m, &(struct msg_reload){slice_of(settings)});
+    CHECK_INT(0, ipc_call(control, MSG_RELOAD, buf_slice(&m), -1, soon(), NULL), ST_OK);
+}
+
+/* pop3_utf8_strict and pop3_login_delay */
+static void
+settings(void)
+{
+    struct stream c, d;
+
+    reload("pop3_utf8_strict = yes\npop3_login_delay = 1h\n");
+    CHECK_INT(0, adopt(16, "good", "", &c), ST_OK);
+    TALK(&c, 1, "< +OK *", "> RETR 6", "< -ERR [UTF8] *", "> TOP 6 1", "< -ERR [UTF8] *", "> TOP 1 0", "< +OK *",
+         "< Subject: a", "< ", "< .", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING", "< RESP-CODES",
+         "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< UTF8", "< LANG", "< LOGIN-DELAY 3600", "< IMPLEMENTATION *", "< .",
+         "> QUIT", "< +OK Bye");
+    wants_end(&c, 16);
+    CHECK_INT(1, adopt(17, "good", "", &d), ST_LIMIT);
+    stream_close(&d);
+    reload("pop3_utf8_strict = yes\n");
+    seen.other = true; /* another account */
+    CHECK_INT(2, adopt_as(18, "good", "", ADOPT_UTF8, &c), ST_OK);
+    TALK(&c, 2, "< +OK *", "> RETR 6", "< +OK *", "< Subject: \xc3\xb1", "< ", "< x", "< .", "> QUIT", "< +OK Bye");
+    wants_end(&c, 18);
+}
+
 static void
 limits(void)
 {
@@ -546,6 +611,8 @@ play(void *arg)
     broken_read();
     restarts();
     limits();
+    locked();
+    settings();
     CHECK_INT(2, adopt(20, "good", "", &c), ST_OK);
     TALK(&c, 1, "< +OK *", "> DELE 1", "< +OK *");
     CHECK_INT(3, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);

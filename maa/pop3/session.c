@@ -139,6 +139,36 @@ put_stuffed(struct pop3_session *s, struct pop3_stuff *stuff, struct slice bytes
     return true;
 }
 
+/* Has the header bytes beyond ASCII? Reads to its end, for RFC 6856 2.1 is about headers: 8-bit bodies are MIME's
+ * (RFC 6152) and older than it. */
+static enum status
+beyond_ascii(struct pop3_session *s, const struct drop_message *m, bool *beyond)
+{
+    AUTO_BUF reply = BUF_INIT(POP3_SLICE + 64);
+    struct slice bytes = {0};
+    bool empty = true; /* the line so far */
+
+    *beyond = false;
+    for (uint64_t offset = 0; offset < m->size; offset += bytes.n) {
+        uint64_t rest = m->size - offset;
+        enum status st = s->ops->read(s->arg, m->uid, offset, (uint32_t)(rest < POP3_TOP_SLICE ? rest : POP3_TOP_SLICE),
+                                      &reply, &bytes);
+
+        if (st != ST_OK || bytes.n == 0)
+            return st != ST_OK ? st : ST_CORRUPT;
+        for (size_t i = 0; i < bytes.n; i++) {
+            if (bytes.p[i] == '\n' && empty)
+                return ST_OK;
+            empty = bytes.p[i] == '\n' || (empty && bytes.p[i] == '\r');
+            if (bytes.p[i] > 0x7e) {
+                *beyond = true;
+                return ST_OK;
+            }
+        }
+    }
+    return ST_OK;
+}
+
 /* RETR and TOP. The first slice is read before +OK is said: afterwards a failure can only be told by closing.
  */
 static enum pop3_verdict
@@ -147,8 +177,15 @@ retrieve(struct pop3_session *s, const struct drop_message *m, struct pop3_stuff
     AUTO_BUF reply = BUF_INIT(POP3_SLICE + 64), out = BUF_INIT(POP3_REPLY_MAX);
     struct slice bytes = {0};
     uint64_t offset = 0;
-    enum status st;
+    enum status st = ST_OK;
+    bool beyond = false;
 
+    if (s->strict && !s->utf8)
+        st = beyond_ascii(s, m, &beyond);
+    if (beyond)
+        return refuse(s, "UTF8", "The header needs UTF-8: log in again and say UTF8 first"); /* RFC 6856 5 */
+    if (st != ST_OK && st != ST_STALE)
+        return refuse_status(s, st);
     do {
         uint32_t n = m->size - offset < slice ? (uint32_t)(m->size - offset) : slice;
 
@@ -231,7 +268,17 @@ on_capa(struct pop3_session *s, const struct pop3_command *cmd)
 {
     AUTO_BUF out = BUF_INIT(2048);
 
-    pop3_put_capa(&out, &(struct pop3_capa){0});
+    /* RFC 6856 2: UTF8 is announced in both states, though it may be said in the first only */
+    pop3_put_capa(&out, &(struct pop3_capa){.utf8 = true, .login_delay = s->login_delay});
+    return put_buf(s, &out);
+}
+
+static enum pop3_verdict
+on_lang(struct pop3_session *s, const struct pop3_command *cmd)
+{
+    AUTO_BUF out = BUF_INIT(POP3_REPLY_MAX);
+
+    (void)pop3_put_lang(&out, cmd->text);
     return put_buf(s, &out);
 }
 
@@ -261,7 +308,7 @@ static enum pop3_verdict (*const handlers[POP3_VERB_COUNT])(struct pop3_session 
                                                             const struct pop3_command *cmd) = {
     [POP3_CAPA] = on_capa, [POP3_STAT] = on_stat, [POP3_LIST] = on_list, [POP3_UIDL] = on_uidl,
     [POP3_RETR] = on_retr, [POP3_TOP] = on_top,   [POP3_DELE] = on_dele, [POP3_RSET] = on_rset,
-    [POP3_NOOP] = on_noop, [POP3_QUIT] = on_quit,
+    [POP3_NOOP] = on_noop, [POP3_LANG] = on_lang, [POP3_QUIT] = on_quit,
 };
 
 enum pop3_verdict

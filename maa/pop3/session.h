@@ -26,6 +26,9 @@ struct pop3_session {
     void *arg;
     struct drop drop;
     uint32_t uidvalidity;
+    uint32_t login_delay; /* seconds, for CAPA */
+    bool utf8;            /* the client said UTF8 (RFC 6856 2.1) */
+    bool strict;          /* refuse what needs it to a client that did not */
     uint32_t retrieved, removed, errors; /* counted */
     uint64_t bytes;                      /* of messages, sent */
     bool quit;                           /* the client said QUIT */
