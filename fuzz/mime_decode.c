@@ -17,8 +17,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     int16_t zone;
     size_t total = 0;
 
-    mime_put_base64(&out, in);
-    mime_put_qp(&out, in);
+    mime_put_decoded(&out, SLICE("base64"), in);
+    mime_put_decoded(&out, SLICE("quoted-printable"), in);
     assert(buf_ok(&out) && out.n <= 2 * n);
     buf_clear(&out);
     mime_put_words(&out, in);

@@ -2,7 +2,7 @@
 
 #include "imap/token.h"
 
-enum key_args { NONE, STRING, DATE, NUMBER, SET, ATOM, FIELD };
+enum key_args { NONE, STRING, DATE, NUMBER, SIZE, SET, ATOM, FIELD, MODSEQ };
 
 /* name, what follows, operation, negated, constant (flag bits) or field name */
 static const struct key_row {
@@ -26,7 +26,10 @@ static const struct key_row {
     {"FROM",       STRING, IMAP_S_HEADER,     false, 0,                   "From",    IMAP_NEEDS_HEADER},
     {"HEADER",     FIELD,  IMAP_S_HEADER,     false, 0,                   NULL,      IMAP_NEEDS_HEADER},
     {"KEYWORD",    ATOM,   IMAP_S_KEYWORD,    false, 0,                   NULL,      IMAP_NEEDS_ROW   },
-    {"LARGER",     NUMBER, IMAP_S_LARGER,     false, 0,                   NULL,      IMAP_NEEDS_ROW   },
+    {"LARGER",     SIZE,   IMAP_S_LARGER,     false, 0,                   NULL,      IMAP_NEEDS_ROW   },
+    {"MODSEQ",     MODSEQ, IMAP_S_MODSEQ,     false, 0,                   NULL,      IMAP_NEEDS_ROW   },
+    {"OLDER",      NUMBER, IMAP_S_OLDER,      false, 0,                   NULL,      IMAP_NEEDS_ROW   },
+    {"YOUNGER",    NUMBER, IMAP_S_YOUNGER,    false, 0,                   NULL,      IMAP_NEEDS_ROW   },
     {"OLD",        NONE,   IMAP_S_FLAGS,      true,  IMAP_FLAG(RECENT),   NULL,      IMAP_NEEDS_ROW   },
     {"ON",         DATE,   IMAP_S_ON,         false, 0,                   NULL,      IMAP_NEEDS_ROW   },
     {"RECENT",     NONE,   IMAP_S_FLAGS,      false, IMAP_FLAG(RECENT),   NULL,      IMAP_NEEDS_ROW   },
@@ -35,7 +38,7 @@ static const struct key_row {
     {"SENTON",     DATE,   IMAP_S_SENTON,     false, 0,                   NULL,      IMAP_NEEDS_HEADER},
     {"SENTSINCE",  DATE,   IMAP_S_SENTSINCE,  false, 0,                   NULL,      IMAP_NEEDS_HEADER},
     {"SINCE",      DATE,   IMAP_S_SINCE,      false, 0,                   NULL,      IMAP_NEEDS_ROW   },
-    {"SMALLER",    NUMBER, IMAP_S_SMALLER,    false, 0,                   NULL,      IMAP_NEEDS_ROW   },
+    {"SMALLER",    SIZE,   IMAP_S_SMALLER,    false, 0,                   NULL,      IMAP_NEEDS_ROW   },
     {"SUBJECT",    STRING, IMAP_S_HEADER,     false, 0,                   "Subject", IMAP_NEEDS_HEADER},
     {"TEXT",       STRING, IMAP_S_TEXT,       false, 0,                   NULL,      IMAP_NEEDS_BODY  },
     {"TO",         STRING, IMAP_S_HEADER,     false, 0,                   "To",      IMAP_NEEDS_HEADER},
@@ -75,6 +78,41 @@ add(struct parse *p, struct imap_search_node node, size_t *index)
     return ST_OK;
 }
 
+/* RFC 9051 9, number64: 63 bits. */
+static enum status
+take_number63(struct slice *in, int64_t *number)
+{
+    uint64_t n;
+
+    if (in->n == 0 || !ascii_digit(in->p[0]))
+        return ST_SYNTAX;
+    if (!take_number(in, INT64_MAX, &n))
+        return ST_LIMIT;
+    *number = (int64_t)n;
+    return ST_OK;
+}
+
+/* RFC 7162 3.1.5: perhaps a flag's entry and whose it is, then the number. Flags have no numbers of their own
+ * here, so that the message's is asked for, as the RFC allows. */
+static enum status
+take_modseq(struct parse *p, int64_t *number)
+{
+    struct slice entry;
+    enum status st;
+
+    if (slice_starts(p->at, '"')) {
+        if ((st = imap_take_quoted(&p->at, p->arena, &entry)) != ST_OK)
+            return st;
+        if (!slice_has_prefix_nocase(entry, SLICE("/flags/")) || !take_byte(&p->at, ' ') ||
+            (!take_literal_nocase(&p->at, SLICE("priv")) && !take_literal_nocase(&p->at, SLICE("shared")) &&
+             !take_literal_nocase(&p->at, SLICE("all"))) ||
+            !take_byte(&p->at, ' '))
+            return ST_SYNTAX;
+    }
+    p->out.modseq = true;
+    return take_number63(&p->at, number);
+}
+
 static enum status
 take_argument(struct parse *p, enum key_args args, struct imap_search_node *node)
 {
@@ -103,9 +141,15 @@ take_argument(struct parse *p, enum key_args args, struct imap_search_node *node
         st = imap_take_date(&p->at, &day);
         node->number = day;
         break;
-    case NUMBER:
-        st = imap_take_number(&p->at, &number);
+    case NUMBER: /* RFC 5032 3: nz-number */
+        st = imap_take_nz_number(&p->at, &number);
         node->number = number;
+        break;
+    case SIZE:
+        st = take_number63(&p->at, &node->number);
+        break;
+    case MODSEQ:
+        st = take_modseq(p, &node->number);
         break;
     case SET:
         st = imap_seqset_parse(&p->at, p->arena, &node->set);
@@ -206,7 +250,7 @@ take_key(struct parse *p, bool negate, unsigned depth)
         return bad(p, ST_LIMIT, "Search keys nested too deep");
     if (take_byte(&p->at, '('))
         return take_list(p, negate, depth + 1);
-    if (p->at.n > 0 && (ascii_digit(p->at.p[0]) || p->at.p[0] == '*')) {
+    if (p->at.n > 0 && (ascii_digit(p->at.p[0]) || p->at.p[0] == '*' || p->at.p[0] == '$')) {
         if ((st = imap_seqset_parse(&p->at, p->arena, &node.set)) != ST_OK)
             return bad(p, st, "Sequence set expected");
         p->out.needs |= IMAP_NEEDS_ROW;
@@ -229,16 +273,42 @@ take_key(struct parse *p, bool negate, unsigned depth)
 static enum status
 take_charset(struct parse *p)
 {
-    struct slice name;
     enum status st;
 
     if (!take_literal_nocase(&p->at, SLICE("CHARSET ")))
         return ST_OK;
-    if ((st = imap_take_astring(&p->at, p->arena, &name)) != ST_OK || !take_byte(&p->at, ' '))
+    if ((st = imap_take_astring(&p->at, p->arena, &p->out.charset)) != ST_OK || !take_byte(&p->at, ' '))
         return bad(p, st != ST_OK ? st : ST_SYNTAX, "CHARSET needs a name, and search keys after it");
-    p->out.utf8 = slice_eq_nocase(name, SLICE("UTF-8"));
-    if (!p->out.utf8 && !slice_eq_nocase(name, SLICE("US-ASCII")))
-        return bad(p, ST_UNSUPPORTED, "Unknown CHARSET");
+    return ST_OK;
+}
+
+/* "RETURN (MIN COUNT) " (RFC 4466 2.6.1) */
+static enum status
+take_returns(struct parse *p)
+{
+    static const char *const options[] = {"MIN", "MAX", "ALL", "COUNT", "SAVE"}; /* bits in this order */
+    struct slice word;
+
+    if (!take_literal_nocase(&p->at, SLICE("RETURN (")))
+        return ST_OK;
+    p->out.extended = true;
+    while (!slice_starts(p->at, ')')) {
+        unsigned before = p->out.returns;
+
+        if (imap_take_atom(&p->at, &word) != ST_OK)
+            return bad(p, ST_SYNTAX, "RETURN takes a list of words");
+        for (size_t i = 0; i < COUNT(options); i++)
+            if (slice_eq_nocase(word, slice_of(options[i])))
+                p->out.returns |= 1u << i;
+        if (p->out.returns == before)
+            return bad(p, ST_SYNTAX, "Unknown or repeated RETURN option");
+        if (!take_byte(&p->at, ' ') && !slice_starts(p->at, ')'))
+            return bad(p, ST_SYNTAX, "RETURN options end in \")\"");
+    }
+    if (!take_literal(&p->at, SLICE(") ")))
+        return bad(p, ST_SYNTAX, "Search keys follow RETURN");
+    if (p->out.returns == 0)
+        p->out.returns = IMAP_RETURN_ALL;
     return ST_OK;
 }
 
@@ -247,8 +317,10 @@ parse_program(struct parse *p)
 {
     struct imap_search_node all = {.op = IMAP_S_AND};
     size_t index;
-    enum status st = take_charset(p);
+    enum status st = take_returns(p);
 
+    if (st == ST_OK)
+        st = take_charset(p);
     if (st != ST_OK)
         return st;
     /* A key is a letter or more, and a space or bracket; "NEW" alone makes three nodes of four bytes. */

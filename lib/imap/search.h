@@ -1,5 +1,5 @@
 /*
- * SEARCH (RFC 3501 6.4.4) as a bounded program: nodes in prefix order, each
+ * SEARCH (RFC 3501 6.4.4, RFC 4731, RFC 5032, RFC 5182) as a bounded program: nodes in prefix order, each
  * knowing where its subtree ends. Parsing is pure; evaluation asks the caller
  * about one leaf at a time and skips what no longer matters.
  */
@@ -24,6 +24,9 @@ enum imap_search_op {
     IMAP_S_BEFORE,   /* number: days since 1970; INTERNALDATE */
     IMAP_S_ON,
     IMAP_S_SINCE,
+    IMAP_S_OLDER, /* number: seconds before now; INTERNALDATE (RFC 5032 2) */
+    IMAP_S_YOUNGER,
+    IMAP_S_MODSEQ, /* number: at least this (RFC 7162 3.1.5) */
     IMAP_S_SENTBEFORE, /* the Date: field */
     IMAP_S_SENTON,
     IMAP_S_SENTSINCE,
@@ -44,15 +47,19 @@ struct imap_search_node {
 /* What the leaves need to be known of a message, cheapest first. */
 enum { IMAP_NEEDS_ROW = 1, IMAP_NEEDS_HEADER = 2, IMAP_NEEDS_BODY = 4 };
 
+enum { IMAP_RETURN_MIN = 1, IMAP_RETURN_MAX = 2, IMAP_RETURN_ALL = 4, IMAP_RETURN_COUNT = 8, IMAP_RETURN_SAVE = 16 };
+
 struct imap_search {
     struct imap_search_node *nodes; /* the first is the whole: an AND */
     size_t n;
     unsigned needs;
-    bool utf8; /* texts are UTF-8 (CHARSET), else US-ASCII */
+    struct slice charset; /* of the texts, as named; p NULL: none was */
+    bool extended;        /* RETURN was there: the answer is ESEARCH */
+    unsigned returns;     /* of IMAP_RETURN_*; "RETURN ()" is ALL (RFC 4731 3.1) */
+    bool modseq;          /* a key asks for it, so the answer tells one */
 };
 
-/* All of SEARCH's args. ST_UNSUPPORTED: the CHARSET, for [BADCHARSET (US-ASCII UTF-8)].
- * ST_SYNTAX, ST_LIMIT, ST_MEMORY; *why is static. */
+/* All of SEARCH's args. ST_SYNTAX, ST_LIMIT, ST_MEMORY; *why is static. */
 MUST_CHECK enum status imap_args_search(struct slice args, struct arena *a, struct imap_search *out,
                                         const char **why);
 /* Puts the largest sequence number and UID in the place of "*". */

@@ -7,7 +7,7 @@ static void
 put_node(struct buf *b, const struct imap_search *s, size_t at)
 {
     static const char *const names[] = {"&",  "|",  "all",     "flags", "kw",    "seq",   "uid",    "larger", "smaller",
-                                        "before", "on", "since", "sbefore", "son", "ssince", "header", "body", "text"};
+                                        "before", "on", "since", "older", "younger", "modseq", "sbefore", "son", "ssince", "header", "body", "text"};
     const struct imap_search_node *node = &s->nodes[at];
 
     if (node->negate)
@@ -29,7 +29,7 @@ put_node(struct buf *b, const struct imap_search *s, size_t at)
         buf_printf(b, ":%.*s", SLICE_ARG(node->name));
     if (node->text.n > 0)
         buf_printf(b, ":%.*s", SLICE_ARG(node->text));
-    if (node->set.n > 0) {
+    if (node->set.n > 0 || node->set.saved) {
         buf_putc(b, ':');
         imap_seqset_put(b, &node->set);
     }
@@ -60,7 +60,26 @@ TEST(parse)
         {"KEYWORD $X UNKEYWORD y",           ST_OK,     "&(kw:$X !kw:y)",                               IMAP_NEEDS_ROW                      },
         {"BODY x TEXT y",                    ST_OK,     "&(body:x text:y)",                             IMAP_NEEDS_BODY                     },
         {"CHARSET utf-8 BODY {2}\r\n\xc3\xa9", ST_OK,   "&(body:\xc3\xa9)",                             IMAP_NEEDS_BODY                     },
-        {"CHARSET KOI8-R ALL",               ST_UNSUPPORTED, "",                                        0                                   },
+        {"CHARSET KOI8-R ALL",               ST_OK,     "&(all)",                                       0                                   },
+        {"LARGER 4294967296",                ST_OK,     "&(larger:4294967296)",                         IMAP_NEEDS_ROW                      },
+        {"LARGER 9223372036854775808",       ST_LIMIT,  "",                                             0                                   },
+        /* RFC 5032 4 */
+        {"1:* YOUNGER 259200",               ST_OK,     "&(seq:1:* younger:259200)",                    IMAP_NEEDS_ROW                      },
+        {"UID 1:99 OLDER 1 YOUNGER 2",       ST_OK,     "&(uid:1:99 older:1 younger:2)",                IMAP_NEEDS_ROW                      },
+        {"OLDER 0",                          ST_SYNTAX, "",                                             0                                   },
+        /* RFC 7162 3.1.5 */
+        {"MODSEQ \"/flags/\\\\draft\" all 620162338", ST_OK, "&(modseq:620162338)",                    IMAP_NEEDS_ROW                      },
+        {"OR NOT MODSEQ 0 LARGER 50000",     ST_OK,     "&(|(!modseq larger:50000))",                   IMAP_NEEDS_ROW                      },
+        {"MODSEQ \"/flags/x\" 7",            ST_SYNTAX, "",                                             0                                   },
+        /* RFC 4731 4, RFC 5182 2.5 */
+        {"RETURN (MIN COUNT) FLAGGED SUBJECT \"Fabio\"", ST_OK, "&(flags:4 header:Subject:Fabio)",      IMAP_NEEDS_ROW | IMAP_NEEDS_HEADER  },
+        {"RETURN (SAVE) CHARSET UTF-8 OR $ 1,3000:3021 UID $", ST_OK, "&(|(seq:$ seq:1,3000:3021) uid:$)", IMAP_NEEDS_ROW                     },
+        {"RETURN () ALL",                    ST_OK,     "&(all)",                                       0                                   },
+        {"RETURN (MIN MIN) ALL",             ST_SYNTAX, "",                                             0                                   },
+        {"RETURN (ODD) ALL",                 ST_SYNTAX, "",                                             0                                   },
+        {"RETURN (ALL)",                     ST_SYNTAX, "",                                             0                                   },
+        {"RETURN (ALL",                      ST_SYNTAX, "",                                             0                                   },
+        {"$,1",                              ST_SYNTAX, "",                                             0                                   },
         {"CHARSET UTF-8",                    ST_SYNTAX, "",                                             0                                   },
         {"",                                 ST_SYNTAX, "",                                             0                                   },
         {"XYZZY",                            ST_SYNTAX, "",                                             0                                   },
@@ -75,7 +94,6 @@ TEST(parse)
         {"HEADER X",                         ST_SYNTAX, "",                                             0                                   },
         {"SINCE tomorrow",                   ST_SYNTAX, "",                                             0                                   },
         {"UID x",                            ST_SYNTAX, "",                                             0                                   },
-        {"LARGER 99999999999",               ST_LIMIT,  "",                                             0                                   },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -155,6 +173,30 @@ TEST(eval)
     }
 }
 
+TEST(returns)
+{
+    static const struct {
+        const char *in;
+        bool extended;
+        unsigned want;
+    } cases[] = {
+        {"ALL", false, 0},
+        {"RETURN () ALL", true, IMAP_RETURN_ALL},
+        {"RETURN (MIN max Count ALL save) ALL", true, 31},
+        {"RETURN (SAVE) ALL", true, IMAP_RETURN_SAVE},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_INIT(1u << 16);
+        struct imap_search got;
+        const char *why;
+
+        CHECK_INT(i, imap_args_search(slice_of(cases[i].in), &a, &got, &why), ST_OK);
+        CHECK_INT(i, got.extended, cases[i].extended);
+        CHECK_INT(i, got.returns, cases[i].want);
+    }
+}
+
 TEST(resolve)
 {
     AUTO_ARENA a = ARENA_INIT(1u << 16);
@@ -167,4 +209,4 @@ TEST(resolve)
     CHECK(2, imap_seqset_has(&got.nodes[2].set, 70));
 }
 
-TEST_MAIN(parse, limits, eval, resolve)
+TEST_MAIN(parse, limits, eval, returns, resolve)

@@ -39,6 +39,11 @@ imap_seqset_parse(struct slice *in, struct arena *a, struct imap_seqset *set)
     size_t most = 1;
     enum status st;
 
+    if (take_byte(&at, '$')) {
+        *in = at;
+        *set = (struct imap_seqset){.saved = true};
+        return ST_OK;
+    }
     for (size_t i = 0; i < text.n; i++)
         most += text.p[i] == ',';
     if (most > IMAP_RUNS_MAX)
@@ -149,6 +154,8 @@ put_number(struct buf *b, uint32_t n)
 void
 imap_seqset_put(struct buf *b, const struct imap_seqset *set)
 {
+    if (set->saved)
+        buf_putc(b, '$');
     for (size_t i = 0; i < set->n; i++) {
         if (i > 0)
             buf_putc(b, ',');

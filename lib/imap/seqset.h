@@ -1,5 +1,5 @@
 /*
- * Sequence sets: "1,3:5,7:*" (RFC 3501 9, sequence-set) as runs of numbers.
+ * Sequence sets: "1,3:5,7:*" (RFC 3501 9, sequence-set), or "$", as runs of numbers.
  * Parsing keeps "*" as 0; imap_seqset_resolve() puts the largest number in use
  * in its place, sorts and joins, so that a set costs what its runs cost.
  */
@@ -16,6 +16,7 @@ struct imap_run {
 struct imap_seqset {
     struct imap_run *runs; /* in the arena */
     size_t n;
+    bool saved; /* "$" (RFC 5182 2.1): what a SEARCH saved, and no runs */
 };
 
 /* ST_SYNTAX; ST_LIMIT past IMAP_RUNS_MAX runs or 32 bits; ST_MEMORY. */

@@ -29,6 +29,9 @@ TEST(parse_and_resolve)
         {"1,",              ST_SYNTAX, 9,          "",             "1,"         },
         {",1",              ST_SYNTAX, 9,          "",             ",1"         },
         {"1:2:3",           ST_OK,     9,          "1:2",          ":3"         },
+        {"$",               ST_OK,     9,          "$",            ""           }, /* RFC 5182 3 */
+        {"$,1",             ST_OK,     9,          "$",            ",1"         },
+        {"1,$",             ST_SYNTAX, 9,          "",             "1,$"        },
         {"",                ST_SYNTAX, 9,          "",             ""           },
     };
 
@@ -49,7 +52,7 @@ TEST(parse_and_resolve)
 TEST(has_and_count)
 {
     struct imap_run runs[] = {{2, 4}, {8, 8}, {10, UINT32_MAX}};
-    struct imap_seqset set = {runs, 3};
+    struct imap_seqset set = {.runs = runs, .n = 3};
 
     CHECK(0, !imap_seqset_has(&set, 1) && imap_seqset_has(&set, 2) && imap_seqset_has(&set, 4));
     CHECK(1, !imap_seqset_has(&set, 5) && imap_seqset_has(&set, 8) && !imap_seqset_has(&set, 9));

@@ -20,6 +20,6 @@ void mime_put_unfolded(struct buf *out, struct slice value);
 /* HEADER.FIELDS (names), or with `others` HEADER.FIELDS.NOT: whole fields in order, then the
  * empty line, if the header ends in one (RFC 3501 6.4.5). */
 void mime_put_fields(struct buf *out, struct slice header, const struct slice *names, size_t n, bool others);
-/* Does a field of that name hold the needle (UTF-8, any case) in its decoded value? An empty
+/* Does a field of that name hold the needle, as mime_put_casemap() made it, in its decoded value? An empty
  * needle asks whether there is such a field. For SEARCH HEADER, SUBJECT, FROM, ... */
 bool mime_header_contains(struct slice header, struct slice name, struct slice needle);

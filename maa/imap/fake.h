@@ -90,6 +90,9 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " IDLE"                                                                                                  \
     " SPECIAL-USE"                                                                                           \
     " STATUS=SIZE"                                                                                           \
+    " ESEARCH"                                                                                               \
+    " SEARCHRES"                                                                                             \
+    " WITHIN"                                                                                                \
     "] Logged in\r\n"
 #define FLAGS_LINE(keywords) "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft" keywords ")\r\n"
 #define PERMANENT(keywords)                                                                                  \

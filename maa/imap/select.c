@@ -367,6 +367,7 @@ box_done(struct session *s)
     }
     uidset_done(&s->box.view);
     uidset_done(&s->box.gone);
+    uidset_done(&s->box.saved);
     buf_done(&s->box.own);
     s->box = (struct selected){0};
     s->state = IMAP_AUTH;
@@ -384,7 +385,10 @@ select_messages(struct session *s, struct imap_seqset *set, bool by_uid, struct 
         return ST_SYNTAX;
     /* RFC 3501 9, seq-range: "*" is the largest in use; in an empty mailbox there is none. */
     imap_seqset_resolve(set, by_uid ? uidset_last(view) : view->count);
-    st = uidset_select(view, set, by_uid, out);
+    if (set->saved)
+        st = uidset_common(view, &s->box.saved, out);
+    else
+        st = uidset_select(view, set, by_uid, out);
     if (st == ST_OK && s->box.gone.n > 0) {
         uint32_t count = out->count;
 

@@ -175,7 +175,10 @@ put_capabilities(struct buf *out)
                   " UNSELECT"
                   " IDLE"
                   " SPECIAL-USE"
-                  " STATUS=SIZE");
+                  " STATUS=SIZE"
+                  " ESEARCH"
+                  " SEARCHRES"
+                  " WITHIN");
 }
 
 static void

@@ -45,6 +45,7 @@ struct selected {
     bool read_only;
     struct uidset view; /* as the client knows it */
     struct uidset gone; /* of view: expunged, and not yet told */
+    struct uidset saved; /* "$": what SEARCH RETURN (SAVE) found last (RFC 5182 2.1) */
     struct buf own;     /* struct own_change: what this session changed and told, until modseq passes it */
 };
 
@@ -61,12 +62,16 @@ struct session {
     struct buf idle_tag; /* of the IDLE that waits for DONE */
     unsigned state;      /* IMAP_AUTH or IMAP_SELECTED */
     unsigned bads;
+    unsigned enabled;       /* of enum enabled */
     uint32_t keywords_told; /* of account->keywords, in the last FLAGS */
     bool busy;              /* a fiber works for it */
     bool hinted;            /* something changed: ask MSG_CHANGES */
     bool over;              /* nothing more is read */
     struct selected box;
 };
+
+/* What a client switched on, by ENABLE or by using it, for the rest of the session. */
+enum enabled { ENABLED_REV2 = 1, ENABLED_UTF8 = 2, ENABLED_CONDSTORE = 4, ENABLED_QRESYNC = 8 };
 
 /* What is told before a command's tagged answer: nothing, no EXPUNGE (RFC 3501 7.4.1), all. */
 enum tell { TELL_NOTHING, TELL_NO_EXPUNGE, TELL_ALL };

@@ -237,6 +237,20 @@ uidset_select(const struct uidset *set, const struct imap_seqset *named, bool by
     return ST_OK;
 }
 
+enum status
+uidset_common(const struct uidset *set, const struct uidset *other, struct uidset *out)
+{
+    struct uidset got = {0};
+
+    for (size_t i = 0; i < other->n; i++)
+        if (append_between(set, other->runs[i].first, other->runs[i].last, &got) != ST_OK) {
+            uidset_done(&got);
+            return ST_MEMORY;
+        }
+    *out = got;
+    return ST_OK;
+}
+
 uint32_t
 uidset_pack(const struct uidset *set, uint32_t from, uint32_t most, size_t runs, struct buf *out,
             uint32_t *next)

@@ -40,6 +40,8 @@ uidset_has(const struct uidset *set, uint32_t uid)
 /* The UIDs of `set` that a resolved sequence set names: by UID, or by place. *out is new. ST_MEMORY. */
 MUST_CHECK enum status uidset_select(const struct uidset *set, const struct imap_seqset *named, bool by_uid,
                                      struct uidset *out);
+/* What is in both. *out is new. ST_MEMORY. */
+MUST_CHECK enum status uidset_common(const struct uidset *set, const struct uidset *other, struct uidset *out);
 /* Packed uid_run (store/request.h) of the next UIDs from `from` on, at most `most` of them in at most `runs`
  * runs. How many; *next is where to go on, 0 at the end. */
 uint32_t uidset_pack(const struct uidset *set, uint32_t from, uint32_t most, size_t runs, struct buf *out,

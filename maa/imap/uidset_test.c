@@ -136,6 +136,20 @@ TEST(select)
     uidset_done(&set);
 }
 
+TEST(common)
+{
+    static const uint32_t uids[] = {3, 4, 5, 9, 20, 21}, others[] = {1, 2, 3, 5, 6, 20, 21, 22};
+    struct uidset set = made(uids, COUNT(uids)), other = made(others, COUNT(others)), none = {0}, out;
+
+    CHECK_INT(0, uidset_common(&set, &other, &out), ST_OK);
+    wants(0, &out, "3,5,20:21");
+    uidset_done(&out);
+    CHECK_INT(1, uidset_common(&set, &none, &out), ST_OK);
+    wants(1, &out, "");
+    uidset_done(&set);
+    uidset_done(&other);
+}
+
 TEST(pack)
 {
     static const uint32_t uids[] = {3, 4, 5, 9, 20, 21};
@@ -166,4 +180,4 @@ TEST(pack)
     uidset_done(&set);
 }
 
-TEST_MAIN(add, places, subtract, select, pack)
+TEST_MAIN(add, places, subtract, select, common, pack)
