@@ -223,7 +223,8 @@ def test_a_program_that_never_starts(system):
     system.init()
     (system.programs / "mdad.fail").touch()
     got = system.start()
-    assert got.returncode == os.EX_SOFTWARE and "mdad does not start" in got.stderr and "log/maillog" in got.stderr
+    assert got.returncode == os.EX_SOFTWARE, system.log() + system.ctl("status").stdout
+    assert "mdad does not start" in got.stderr and "log/maillog" in got.stderr
     assert "mdad cannot start: told not to start" in system.log()
     assert system.ctl("status").returncode == os.EX_UNAVAILABLE
 

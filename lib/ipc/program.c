@@ -38,7 +38,7 @@ static struct {
     char root[4096];
     uint32_t instance;
     struct confine_line confine;
-    bool booted, going;
+    bool booted, going, ending;
     int status;
 } self;
 
@@ -75,7 +75,9 @@ program_arena(void)
 void
 program_exit(int status)
 {
-    self.status = status;
+    if (!self.ending) /* the first reason is the true one */
+        self.status = status;
+    self.ending = true;
     loop_stop(self.loop);
 }
 
@@ -298,6 +300,8 @@ on_go(struct ipc_request *r)
 {
     struct err err = {0};
 
+    if (self.ending) /* GO came in one round with a BOOT that failed */
+        return ST_OK;
     if (!self.booted || self.going)
         return ST_STATE;
     self.going = true;
