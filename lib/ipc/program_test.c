@@ -32,8 +32,14 @@ take_settings(struct slice settings, struct err *err)
     return ST_OK;
 }
 
+static enum status
+take_first_settings(struct err *err)
+{
+    return slice_eq(program_settings(), SLICE("no key")) ? err_set(err, ST_NOTFOUND, "told not to open") : ST_OK;
+}
+
 static const struct ipc_route routes[] = {{MSG_KEY_SIGN, ROLE_BIT(EDGE), on_sign, false}, {0}};
-static const struct program child_program = {.role = ROLE_KEY, .routes = routes, .reload = take_settings};
+static const struct program child_program = {.role = ROLE_KEY, .routes = routes, .open = take_first_settings, .reload = take_settings};
 
 /* --- the parent --- */
 
@@ -121,11 +127,14 @@ play_master(void *arg)
     CHECK_INT(9, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
 }
 
-TEST(life)
+/* A child under a master that does what `play` does; its status when it has ended. */
+static int
+live(void (*play)(void *))
 {
     int fds[2], status = -1;
     pid_t pid;
 
+    ready = false;
     CHECK_INT(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
     pid = fork();
     if (pid == 0) {
@@ -141,12 +150,36 @@ TEST(life)
     close(fds[1]);
     CHECK_INT(1, loop_new(&loop, NULL), ST_OK);
     CHECK_INT(2, channel_new(loop, fds[0], ROLE_KEY, 0, control_routes, on_end, &control), ST_OK);
-    CHECK_INT(3, fiber_spawn(loop, play_master, NULL), ST_OK);
+    CHECK_INT(3, fiber_spawn(loop, play, NULL), ST_OK);
     CHECK_INT(4, loop_run(loop, NULL), ST_OK);
     CHECK_INT(5, waitpid(pid, &status, 0), pid);
-    CHECK_INT(6, status, 0);
     channel_free(control);
     loop_free(loop);
+    return status;
 }
 
-TEST_MAIN(life)
+TEST(life)
+{
+    CHECK_INT(0, live(play_master), 0);
+}
+
+/* BOOT and GO come to it in one round. */
+static void
+play_hasty_master(void *arg)
+{
+    AUTO_BUF m = BUF_INIT(1000);
+
+    msg_boot_put(&m, &(struct msg_boot){.role = ROLE_KEY, .root = SLICE("/tmp"), .settings = SLICE("no key"), .confinement = SLICE("class=key")});
+    CHECK_INT(0, ipc_send(control, MSG_BOOT, buf_slice(&m), -1), ST_OK);
+    CHECK_INT(1, ipc_send(control, MSG_GO, (struct slice){0}, -1), ST_OK);
+}
+
+TEST(what_cannot_open_is_never_ready)
+{
+    int status = live(play_hasty_master);
+
+    CHECK(0, WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    CHECK(1, !ready);
+}
+
+TEST_MAIN(life, what_cannot_open_is_never_ready)
