@@ -43,6 +43,13 @@ class Load:
         with self.lock:
             (self.acked if code == 250 else self.refused)[token] = to
 
+    def wait_more(self, what, more, within=60):
+        """Until `acked` or `refused` has `more` than now."""
+        book, want, until = getattr(self, what), len(getattr(self, what)) + more, time.monotonic() + within
+        while len(book) < want:
+            assert time.monotonic() < until, "only %d of %d %s" % (len(book), want, what)
+            time.sleep(0.02)
+
     def stop(self):
         self.over.set()
         for t in self.threads:
