@@ -13,12 +13,14 @@
 
 #include <openssl/crypto.h>
 
+#include "auth/fingerprint.h"
 #include "auth/hash.h"
 #include "auth/throttle.h"
 #include "auth/ticket.h"
 #include "auth/verified.h"
 #include "conf/tables.h"
 #include "ipc/program.h"
+#include "sasl/mechanism.h"
 #include "sasl/plain.h"
 #include "store/request.h"
 #include "sys/fd.h"
@@ -31,8 +33,6 @@
 #define EARLY_MAX 1024u
 #define EARLY_WAIT SECONDS(1)
 
-enum mechanism { NO_MECHANISM, PLAIN, LOGIN, SCRAM };
-
 /* A connection that edged told of. */
 struct connection {
     struct connection *next;
@@ -40,7 +40,11 @@ struct connection {
     uint8_t peer[16];
     bool tls, busy; /* busy: a password is being looked at */
     bool over;      /* MSG_CONN_OVER came while busy: freed when the answer is out */
-    enum mechanism mechanism;
+    /* What edged said of its TLS (msg_conn). */
+    uint8_t exporter[CONN_EXPORTER], end_point[CONN_END_POINT], certificate[CONN_CERTIFICATE];
+    uint8_t exporter_n, end_point_n, certificate_n, name_n;
+    uint8_t name[CONN_CERTIFICATE_NAME];
+    enum sasl_mechanism mechanism;
     struct sasl_login login;
     struct scram scram;
     /* After a success, for MSG_HANDLE_RENEW. user_n: 0 none. */
@@ -113,13 +117,28 @@ conn_drop(struct connection **link)
     self.connections--;
 }
 
+static uint8_t
+keep(uint8_t *to, struct slice from)
+{
+    memcpy(to, from.n > 0 ? from.p : to, from.n);
+    return (uint8_t)from.n;
+}
+
+static bool
+facts_ok(const struct msg_conn *m)
+{
+    return m->peer.n >= 16 && (m->binding.n == 0 || m->binding.n == CONN_EXPORTER) && m->end_point.n <= CONN_END_POINT &&
+           (m->certificate.n == 0 || m->certificate.n == CONN_CERTIFICATE) &&
+           m->certificate_name.n <= CONN_CERTIFICATE_NAME;
+}
+
 static enum status
 on_conn_facts(struct ipc_request *r)
 {
     struct msg_conn m;
     struct connection **link, *c;
 
-    if (!msg_conn_get(r->payload, &m) || m.peer.n < 16)
+    if (!msg_conn_get(r->payload, &m) || !facts_ok(&m))
         return ST_SYNTAX;
     link = conn_at(m.conn);
     c = *link;
@@ -135,6 +154,10 @@ on_conn_facts(struct ipc_request *r)
     }
     memcpy(c->peer, m.peer.p, 16);
     c->tls = m.tls == 1;
+    c->exporter_n = keep(c->exporter, m.binding);
+    c->end_point_n = keep(c->end_point, m.end_point);
+    c->certificate_n = keep(c->certificate, m.certificate);
+    c->name_n = keep(c->name, m.certificate_name);
     for (struct early *e = self.early; e != NULL; e = e->next)
         if (e->conn == m.conn)
             wait_end(&e->wait, ST_OK);
@@ -227,7 +250,7 @@ answer(struct ipc_sender to, enum status st, struct slice data, struct slice tic
 static void
 refuse(struct connection *c, struct ipc_sender to, enum status st)
 {
-    c->mechanism = NO_MECHANISM;
+    c->mechanism = SASL_NO_MECHANISM;
     answer(to, st, NOTHING, NOTHING, NOTHING);
 }
 
@@ -283,7 +306,7 @@ attempt_end(struct attempt *a)
     struct connection *c = a->conn;
 
     c->busy = false;
-    c->mechanism = NO_MECHANISM;
+    c->mechanism = SASL_NO_MECHANISM;
     scram_done(&c->scram);
     c->scram = (struct scram){0};
     if (c->over)
@@ -448,6 +471,25 @@ step_login(struct connection *c, struct ipc_sender from, bool has, struct slice 
         try_password(c, from, NOTHING, slice_from(c->login.user, c->login.user_n), password);
 }
 
+static enum scram_hash
+scram_hash_of(const struct connection *c)
+{
+    return sasl_mechanism_needs(c->mechanism) & NEEDS_SHA1 ? SCRAM_SHA1 : SCRAM_SHA256;
+}
+
+/* Of an account that has one for this hash. */
+static const struct scram_verifier *
+verifier_of(const struct connection *c, struct slice name)
+{
+    const struct secret *secret = secrets_find(self.secrets, name);
+
+    if (secret == NULL)
+        return NULL;
+    if (scram_hash_of(c) == SCRAM_SHA256)
+        return &secret->scram;
+    return secret->sha1.iterations > 0 ? &secret->sha1 : NULL;
+}
+
 /* The client's first message; the answer has the salt of its name, or of a name that could be. */
 static enum status
 scram_opening(struct connection *c, struct slice data, struct buf *out)
@@ -455,22 +497,29 @@ scram_opening(struct connection *c, struct slice data, struct buf *out)
     struct scram_verifier v;
     uint8_t name[SASL_NAME_MAX], nonce[18];
     size_t n;
-    const struct secret *secret = NULL;
-    enum status st = scram_first(&c->scram, data);
+    const struct scram_verifier *known = NULL;
+    struct scram_binding binding = {slice_from(c->exporter, c->exporter_n), slice_from(c->end_point, c->end_point_n)};
+    bool plus = (sasl_mechanism_needs(c->mechanism) & NEEDS_BINDING) != 0;
+    enum status st = scram_first(&c->scram, scram_hash_of(c), plus, &binding, data);
 
+    if (st == ST_DENIED) { /* RFC 5802 7, server-error-value */
+        log_at(LOG_LEVEL_WARNING, "login refused: conn=%llu: somebody took channel binding away from what was offered",
+               (unsigned long long)c->id);
+        buf_puts(out, "e=server-does-support-channel-binding");
+    }
     if (st != ST_MORE)
         return st == ST_UNSUPPORTED ? ST_SYNTAX : st;
     if (!full_name(slice_from(c->scram.name, c->scram.name_n), name, &n))
         return ST_SYNTAX;
     if (same_account(slice_from(c->scram.authzid, c->scram.authzid_n), slice_from(name, n)))
-        secret = secrets_find(self.secrets, slice_from(name, n));
-    if (!scram_fake(slice_from(self.fake_key, SASL_HASH), slice_from(name, n), &v))
+        known = verifier_of(c, slice_from(name, n));
+    if (!scram_fake(scram_hash_of(c), slice_from(self.fake_key, SASL_HASH), slice_from(name, n), &v))
         return ST_MEMORY;
-    if (secret != NULL)
-        v = secret->scram;
+    if (known != NULL)
+        v = *known;
     if (getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
         return ST_IO;
-    return scram_begin(&c->scram, slice_from(nonce, sizeof nonce), &v, secret != NULL, out);
+    return scram_begin(&c->scram, slice_from(nonce, sizeof nonce), &v, known != NULL, out);
 }
 
 static void
@@ -489,7 +538,7 @@ step_scram(struct connection *c, struct ipc_sender from, bool has, struct slice 
         if (st == ST_MORE)
             answer(from, ST_MORE, buf_slice(&out), NOTHING, NOTHING);
         else
-            refuse(c, from, st == ST_SYNTAX || st == ST_LIMIT ? ST_SYNTAX : ST_UNAVAILABLE);
+            refuse(c, from, st == ST_LIMIT ? ST_SYNTAX : st == ST_SYNTAX || st == ST_DENIED ? st : ST_UNAVAILABLE);
         return;
     }
     a = attempt_new(c, from, slice_from(c->scram.name, c->scram.name_n));
@@ -501,37 +550,106 @@ step_scram(struct connection *c, struct ipc_sender from, bool has, struct slice 
     attempt_start(a, scram_fiber);
 }
 
-/* name, its steps, does it show the password to whoever listens */
-static const struct {
-    const char *name;
-    void (*step)(struct connection *c, struct ipc_sender from, bool has, struct slice data);
-    bool clear;
-} mechanisms[] = {
-    [PLAIN] = {"PLAIN", step_plain, true},
-    [LOGIN] = {"LOGIN", step_login, true},
-    [SCRAM] = {"SCRAM-SHA-256", step_scram, false},
-};
-
-static enum mechanism
-find_mechanism(struct slice name)
+/* Whose a certificate is: by its fingerprint, else by the name in it. False: nobody's. */
+static bool
+certificate_account(const struct connection *c, struct slice *name)
 {
-    for (size_t i = PLAIN; i < COUNT(mechanisms); i++)
-        if (slice_eq_nocase(name, slice_of(mechanisms[i].name)))
-            return (enum mechanism)i;
-    return NO_MECHANISM;
+    if (c->certificate_n > 0 &&
+        fingerprints_find(self.settings.external_fingerprints, c->certificate, name) == ST_OK)
+        return true;
+    *name = slice_from(c->name, c->name_n);
+    return self.settings.external_names && c->name_n > 0;
 }
 
-/* Would it show the password to whoever listens? */
-static bool
-shows(const struct connection *c, enum mechanism mechanism)
+static void
+external_fiber(void *arg)
 {
-    return mechanisms[mechanism].clear && !c->tls && !loopback(c) && !self.settings.cleartext_passwords;
+    struct attempt *a = arg;
+    enum status st = slow_down(a);
+
+    if (st == ST_OK && secrets_find(self.secrets, slice_from(a->name, a->name_n)) == NULL)
+        st = ST_DENIED;
+    finish(a, st, NOTHING);
+    attempt_end(a);
+}
+
+/* RFC 4422 A: the message is who to act as, or empty. */
+static void
+step_external(struct connection *c, struct ipc_sender from, bool has, struct slice data)
+{
+    struct attempt *a = NULL;
+    struct slice name;
+
+    if (!has) {
+        answer(from, ST_MORE, NOTHING, NOTHING, NOTHING);
+        return;
+    }
+    if (certificate_account(c, &name))
+        a = attempt_new(c, from, name);
+    if (a == NULL) {
+        log_at(LOG_LEVEL_NOTICE, "login refused: conn=%llu: its certificate is nobody's", (unsigned long long)c->id);
+        refuse(c, from, ST_DENIED);
+    } else if (!same_account(data, slice_from(a->name, a->name_n))) {
+        answer(from, ST_DENIED, NOTHING, NOTHING, NOTHING);
+        attempt_end(a);
+    } else {
+        attempt_start(a, external_fiber);
+    }
+}
+
+static void
+step(struct connection *c, struct ipc_sender from, bool has, struct slice data)
+{
+    switch (c->mechanism) {
+    case SASL_PLAIN:
+        step_plain(c, from, has, data);
+        break;
+    case SASL_LOGIN:
+        step_login(c, from, has, data);
+        break;
+    case SASL_EXTERNAL:
+        step_external(c, from, has, data);
+        break;
+    case SASL_NO_MECHANISM: /* on_sasl_step and sasl_start have looked */
+        refuse(c, from, ST_STATE);
+        break;
+    default:
+        step_scram(c, from, has, data);
+    }
+}
+
+/* What this connection has of what mechanisms need. */
+static unsigned
+has_of(const struct connection *c)
+{
+    struct slice name;
+    unsigned has = self.settings.scram_sha1 ? NEEDS_SHA1 : 0;
+
+    if (c->tls || loopback(c) || self.settings.cleartext_passwords)
+        has |= NEEDS_CLEAR;
+    if (c->exporter_n > 0 || c->end_point_n > 0)
+        has |= NEEDS_BINDING;
+    if (certificate_account(c, &name))
+        has |= NEEDS_EXTERNAL;
+    return has;
+}
+
+/* ST_STATE: TLS would help; ST_UNSUPPORTED: it is not offered here. */
+static enum status
+usable(const struct connection *c, enum sasl_mechanism mechanism)
+{
+    unsigned lacks = mechanism == SASL_NO_MECHANISM ? 0 : sasl_mechanism_needs(mechanism) & ~has_of(c);
+
+    if (mechanism == SASL_NO_MECHANISM || (lacks & ~NEEDS_CLEAR) != 0)
+        return ST_UNSUPPORTED;
+    return lacks != 0 ? ST_STATE : ST_OK;
 }
 
 static void
 sasl_start(struct ipc_sender from, const struct msg_sasl_start *m)
 {
     struct connection *c = *conn_at(m->conn);
+    enum status st;
 
     if (c == NULL || c->over || c->busy) {
         answer(from, c == NULL ? ST_UNAVAILABLE : ST_STATE, NOTHING, NOTHING, NOTHING);
@@ -540,13 +658,12 @@ sasl_start(struct ipc_sender from, const struct msg_sasl_start *m)
     scram_done(&c->scram);
     c->scram = (struct scram){0};
     c->login = (struct sasl_login){0};
-    c->mechanism = find_mechanism(m->mechanism);
-    if (c->mechanism == NO_MECHANISM)
-        refuse(c, from, ST_UNSUPPORTED);
-    else if (shows(c, c->mechanism))
-        refuse(c, from, ST_STATE);
+    c->mechanism = sasl_mechanism_find(m->mechanism);
+    st = usable(c, c->mechanism);
+    if (st != ST_OK)
+        refuse(c, from, st);
     else
-        mechanisms[c->mechanism].step(c, from, m->has_initial == 1, m->initial);
+        step(c, from, m->has_initial == 1, m->initial);
 }
 
 static void
@@ -595,12 +712,15 @@ on_sasl_start(struct ipc_request *r)
 {
     struct msg_sasl_start m;
     const struct connection *c;
+    enum sasl_mechanism mechanism;
 
     if (!msg_sasl_start_get(r->payload, &m) || m.has_initial > 1)
         return ST_SYNTAX;
     c = *conn_at(m.conn);
+    mechanism = sasl_mechanism_find(m.mechanism);
     /* Not known, or not yet known to have TLS by now. */
-    if ((c == NULL || shows(c, find_mechanism(m.mechanism))) && wait_for_facts(r, m.conn))
+    if ((c == NULL || (!c->tls && mechanism != SASL_NO_MECHANISM && usable(c, mechanism) != ST_OK)) &&
+        wait_for_facts(r, m.conn))
         return ST_OK;
     sasl_start(r->from, &m);
     return ST_OK;
@@ -615,10 +735,10 @@ on_sasl_step(struct ipc_request *r)
     if (!msg_sasl_step_get(r->payload, &m))
         return ST_SYNTAX;
     c = *conn_at(m.conn);
-    if (c == NULL || c->over || c->busy || c->mechanism == NO_MECHANISM)
+    if (c == NULL || c->over || c->busy || c->mechanism == SASL_NO_MECHANISM)
         answer(r->from, c == NULL ? ST_UNAVAILABLE : ST_STATE, NOTHING, NOTHING, NOTHING);
     else
-        mechanisms[c->mechanism].step(c, r->from, true, m.data);
+        step(c, r->from, true, m.data);
     return ST_OK;
 }
 
@@ -632,7 +752,7 @@ on_sasl_abort(struct ipc_request *r)
         return ST_SYNTAX;
     c = *conn_at(m.conn);
     if (c != NULL && !c->busy)
-        c->mechanism = NO_MECHANISM;
+        c->mechanism = SASL_NO_MECHANISM;
     return ST_OK;
 }
 
@@ -783,7 +903,8 @@ on_secret_set(struct ipc_request *r)
     ch->from = r->from;
     ch->create = m.create;
     ch->job = (struct hash_job){.done = on_made, .kind = HASH_MAKE, .deadline = clock_mono() + self.settings.login_deadline,
-                                .password_n = m.password.n};
+                                .password_n = m.password.n,
+                                .sha1 = self.settings.scram_sha1};
     memcpy(ch->job.password, m.password.p, m.password.n);
     if (hasher_submit(self.hasher, &ch->job) != ST_OK) {
         ipc_answer(r->from, ST_UNAVAILABLE, NOTHING);
@@ -843,6 +964,8 @@ load_settings(struct slice text, struct err *err)
     buf_put(&copy, text);
     st = buf_ok(&copy) ? conf_load(&auth_conf, "estafeta.conf", buf_slice(&copy), &got, sizeof got, err)
                        : err_set(err, ST_MEMORY, "settings: no memory");
+    if (st == ST_OK)
+        st = fingerprints_check(got.external_fingerprints, err);
     if (st != ST_OK) {
         buf_done(&copy);
         return st;

@@ -167,7 +167,7 @@ put_unpadded(struct buf *b, const uint8_t *bytes, size_t n)
 }
 
 enum status
-hash_make(struct slice password, struct secret *secret)
+hash_make(struct slice password, bool sha1, struct secret *secret)
 {
     struct phc p = {.kib = HASH_KIB, .passes = HASH_PASSES, .lanes = 1, .salt_n = HASH_SALT, .hash_n = HASH_SIZE};
     struct secret made = {0};
@@ -187,7 +187,11 @@ hash_make(struct slice password, struct secret *secret)
     put_unpadded(&text, p.hash, HASH_SIZE);
     if (!buf_ok(&text) || !slice_to_cstr(buf_slice(&text), made.phc, sizeof made.phc))
         return ST_MEMORY;
-    if (!scram_make(password, salt, SCRAM_ITERATIONS, &made.scram))
+    if (!scram_make(SCRAM_SHA256, password, salt, SCRAM_ITERATIONS, &made.scram))
+        return ST_MEMORY;
+    if (sha1 && getrandom(salt, sizeof salt, 0) != (ssize_t)sizeof salt)
+        return ST_IO;
+    if (sha1 && !scram_make(SCRAM_SHA1, password, salt, SCRAM_ITERATIONS, &made.sha1))
         return ST_MEMORY;
     *secret = made;
     return ST_OK;
@@ -211,7 +215,7 @@ work(struct hasher *h, struct hash_job *job)
     else if (job->kind == HASH_VERIFY)
         job->result = hash_verify(job->secret.phc, password);
     else
-        job->result = hash_make(password, &job->secret);
+        job->result = hash_make(password, job->sha1, &job->secret);
     OPENSSL_cleanse(job->password, sizeof job->password);
     loop_post(h->loop, &job->posted);
 }

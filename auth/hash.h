@@ -25,6 +25,7 @@ struct hash_job {
     struct secret secret; /* VERIFY: its phc, "" for a name that is not known: the same work, ST_DENIED. MAKE: the result */
     uint8_t password[SASL_PASSWORD_MAX]; /* wiped before done() */
     size_t password_n;
+    bool sha1; /* MAKE: a verifier of SCRAM-SHA-1 too */
     enum status result; /* ST_OK, ST_DENIED, ST_TIMEOUT (deadline), ST_MEMORY, ST_CORRUPT (phc) */
     /* hash.c's */
     struct hash_job *next;
@@ -42,5 +43,5 @@ MUST_CHECK enum status hasher_submit(struct hasher *h, struct hash_job *job);
 
 /* What the threads do, for tests and offline tools: in the caller's thread. */
 MUST_CHECK enum status hash_verify(const char *phc, struct slice password);
-/* Both verifiers of a password, with fresh salts. */
-MUST_CHECK enum status hash_make(struct slice password, struct secret *secret);
+/* The verifiers of a password, with fresh salts; sha1: also that of SCRAM-SHA-1. */
+MUST_CHECK enum status hash_make(struct slice password, bool sha1, struct secret *secret);

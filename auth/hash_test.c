@@ -34,14 +34,14 @@ TEST(make)
     struct secret a, b;
     struct scram_verifier v;
 
-    CHECK_INT(0, hash_make(SLICE("one"), &a), ST_OK);
-    CHECK_INT(0, hash_make(SLICE("one"), &b), ST_OK);
+    CHECK_INT(0, hash_make(SLICE("one"), true, &a), ST_OK);
+    CHECK_INT(0, hash_make(SLICE("one"), true, &b), ST_OK);
     CHECK(1, strcmp(a.phc, b.phc) != 0);
     CHECK(1, memcmp(a.scram.salt, b.scram.salt, SCRAM_SALT) != 0);
     CHECK_INT(2, hash_verify(a.phc, SLICE("one")), ST_OK);
     CHECK_INT(2, hash_verify(a.phc, SLICE("two")), ST_DENIED);
-    CHECK(3, scram_make(SLICE("one"), a.scram.salt, a.scram.iterations, &v) && memcmp(&v, &a.scram, sizeof v) == 0);
-    CHECK_INT(4, hash_make(SLICE(""), &a), ST_SYNTAX);
+    CHECK(3, scram_make(SCRAM_SHA256, SLICE("one"), a.scram.salt, a.scram.iterations, &v) && memcmp(&v, &a.scram, sizeof v) == 0);
+    CHECK_INT(4, hash_make(SLICE(""), true, &a), ST_SYNTAX);
 }
 
 /* --- the threads --- */
@@ -69,7 +69,7 @@ TEST(queue)
     unsigned accepted = 0;
 
     CHECK_INT(0, loop_new(&loop, &err), ST_OK);
-    CHECK_INT(0, hash_make(SLICE("right"), &secret), ST_OK);
+    CHECK_INT(0, hash_make(SLICE("right"), true, &secret), ST_OK);
     CHECK_INT(0, hasher_new(loop, 2, 2, &h, &err), ST_OK);
     reported = late = 0;
     right = true;

@@ -138,6 +138,19 @@ remember(struct secrets *s, struct entry *e)
     s->count++;
 }
 
+#define SHA1 20u /* bytes of a SCRAM-SHA-1 key */
+
+static void
+put_verifier(struct buf *b, const struct scram_verifier *v, size_t n)
+{
+    buf_printf(b, "\t%u\t", v->iterations);
+    sasl_base64_put(b, slice_from(v->salt, SCRAM_SALT));
+    buf_putc(b, '\t');
+    sasl_base64_put(b, slice_from(v->stored_key, n));
+    buf_putc(b, '\t');
+    sasl_base64_put(b, slice_from(v->server_key, n));
+}
+
 /* Tab, sum, line end after what was put since `start`. */
 static void
 put_sum(struct buf *b, size_t start)
@@ -153,12 +166,11 @@ put_set(struct buf *b, struct slice name, const struct secret *secret)
 
     buf_puts(b, "S\t");
     buf_put(b, name);
-    buf_printf(b, "\t%s\t%u\t", secret->phc, secret->scram.iterations);
-    sasl_base64_put(b, slice_from(secret->scram.salt, SCRAM_SALT));
     buf_putc(b, '\t');
-    sasl_base64_put(b, slice_from(secret->scram.stored_key, SASL_HASH));
-    buf_putc(b, '\t');
-    sasl_base64_put(b, slice_from(secret->scram.server_key, SASL_HASH));
+    buf_puts(b, secret->phc);
+    put_verifier(b, &secret->scram, SASL_HASH);
+    if (secret->sha1.iterations > 0)
+        put_verifier(b, &secret->sha1, SHA1);
     put_sum(b, start);
 }
 
@@ -192,6 +204,18 @@ take_base64(struct slice *in, uint8_t *out, size_t n)
     return true;
 }
 
+/* "<iterations> <tab> <salt> <tab> <stored> <tab> <server> <tab>", keys of n bytes. */
+static bool
+take_verifier(struct slice *in, struct scram_verifier *v, size_t n)
+{
+    uint64_t iterations = 0;
+
+    if (!take_number(in, SCRAM_ITERATIONS_MAX, &iterations) || iterations == 0 || !take_byte(in, '\t'))
+        return false;
+    v->iterations = (uint32_t)iterations;
+    return take_base64(in, v->salt, SCRAM_SALT) && take_base64(in, v->stored_key, n) && take_base64(in, v->server_key, n);
+}
+
 static bool
 sum_right(struct slice line)
 {
@@ -209,7 +233,6 @@ load_line(struct secrets *s, struct slice line)
 {
     struct slice kind, name, phc;
     struct secret got = {0};
-    uint64_t iterations = 0;
     struct entry *e;
 
     if (!sum_right(line) || !take_field(&line, &kind) || !take_field(&line, &name) || !sasl_name_ok(name))
@@ -220,11 +243,9 @@ load_line(struct secrets *s, struct slice line)
     }
     if (!slice_eq(kind, SLICE("S")) || !take_field(&line, &phc) || !slice_to_cstr(phc, got.phc, sizeof got.phc))
         return ST_CORRUPT;
-    if (!take_number(&line, SCRAM_ITERATIONS_MAX, &iterations) || iterations == 0 || !take_byte(&line, '\t'))
+    if (!take_verifier(&line, &got.scram, SASL_HASH))
         return ST_CORRUPT;
-    got.scram.iterations = (uint32_t)iterations;
-    if (!take_base64(&line, got.scram.salt, SCRAM_SALT) || !take_base64(&line, got.scram.stored_key, SASL_HASH) ||
-        !take_base64(&line, got.scram.server_key, SASL_HASH) || line.n != 16)
+    if (line.n != 16 && (!take_verifier(&line, &got.sha1, SHA1) || line.n != 16))
         return ST_CORRUPT;
     e = prepare(s, name);
     if (e == NULL)

@@ -4,6 +4,7 @@
  *
  *   first line    estafeta-secrets 1
  *   set           S <tab> name <tab> phc <tab> iterations <tab> salt <tab> stored <tab> server <tab> sum
+ *                 the same with the four of SCRAM-SHA-1 before the sum, where scram_sha1 was set
  *   delete        D <tab> name <tab> sum
  *
  *   name     1 to SASL_NAME_MAX bytes, no controls: "usr1@dominio.com.uy" in lower case
@@ -25,7 +26,8 @@
 
 struct secret {
     char phc[SECRET_PHC_MAX]; /* NUL-terminated */
-    struct scram_verifier scram;
+    struct scram_verifier scram; /* of SCRAM-SHA-256 */
+    struct scram_verifier sha1;  /* of SCRAM-SHA-1; no iterations: there is none */
 };
 
 struct secrets;

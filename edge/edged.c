@@ -149,7 +149,10 @@ encode_facts(const struct conn *c, struct buf *b)
                                        .tls_version = facts.version,
                                        .cipher = facts.cipher,
                                        .sni = facts.sni,
-                                       .binding = facts.binding});
+                                       .certificate = facts.certificate,
+                                       .binding = facts.binding,
+                                       .end_point = facts.end_point,
+                                       .certificate_name = facts.certificate_name});
 }
 
 static void

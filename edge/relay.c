@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/x509.h>
 
 #include "sys/fiber.h"
 #include "sys/log.h"
@@ -548,13 +549,34 @@ relay_open(struct relay *r, int *service_fd)
 
 /* RFC 9266 3: with TLS 1.2 only when the master secret is bound to the whole handshake (RFC 7627). */
 static bool
-binding(SSL *ssl, uint8_t to[RELAY_BINDING])
+exporter(SSL *ssl, uint8_t to[CONN_EXPORTER])
 {
     static const char label[] = "EXPORTER-Channel-Binding";
 
     return (SSL_version(ssl) >= TLS1_3_VERSION || SSL_get_extms_support(ssl) == 1) &&
-           SSL_export_keying_material(ssl, to, RELAY_BINDING, label, sizeof label - 1,
-                                      (const unsigned char *)"", 0, 1) == 1;
+           SSL_export_keying_material(ssl, to, CONN_EXPORTER, label, sizeof label - 1, (const unsigned char *)"", 0,
+                                      1) == 1;
+}
+
+/* RFC 5929 4.1: the hash of our certificate by the hash of its signature, SHA-256 for the broken ones. Not for a resumed
+ * session, whose client saw a certificate earlier: which of several is not known any more. */
+static size_t
+end_point(SSL *ssl, uint8_t to[CONN_END_POINT])
+{
+    X509 *certificate = SSL_get_certificate(ssl);
+    const EVP_MD *md;
+    unsigned n = 0;
+    int nid = NID_undef;
+
+    if (SSL_session_reused(ssl) || certificate == NULL ||
+        X509_get_signature_info(certificate, &nid, NULL, NULL, NULL) != 1)
+        return 0;
+    if (nid == NID_md5 || nid == NID_sha1)
+        nid = NID_sha256;
+    md = EVP_get_digestbynid(nid);
+    if (md == NULL || (size_t)EVP_MD_get_size(md) > CONN_END_POINT)
+        return 0; /* undefined for signatures without one hash, as Ed25519's */
+    return X509_digest(certificate, md, to, &n) == 1 ? n : 0;
 }
 
 void
@@ -566,8 +588,9 @@ relay_facts(const struct relay *r, struct relay_facts *facts)
                                   .cipher = slice_of(SSL_get_cipher_name(r->ssl))};
     if (name != NULL && slice_to_cstr(slice_of(name), facts->name, sizeof facts->name))
         facts->sni = slice_of(facts->name);
-    if (binding(r->ssl, facts->bytes))
-        facts->binding = slice_from(facts->bytes, RELAY_BINDING);
+    if (exporter(r->ssl, facts->exporter))
+        facts->binding = slice_from(facts->exporter, CONN_EXPORTER);
+    facts->end_point = slice_from(facts->server_hash, end_point(r->ssl, facts->server_hash));
 }
 
 const char *

@@ -11,6 +11,7 @@
 #pragma once
 #include <openssl/ssl.h>
 
+#include "ipc/messages.h"
 #include "sys/loop.h"
 
 struct relay;
@@ -32,12 +33,11 @@ MUST_CHECK enum status relay_open(struct relay *r, int *service_fd);
 void relay_end(struct relay *r);
 
 #define RELAY_TEXT    256u
-#define RELAY_BINDING 32u
 /* What was negotiated. All slices point into the struct or into static text. */
 struct relay_facts {
-    struct slice version, cipher, sni, binding;
-    char name[RELAY_TEXT];
-    uint8_t bytes[RELAY_BINDING];
+    struct slice version, cipher, sni, binding, end_point, certificate, certificate_name;
+    char name[RELAY_TEXT], client[RELAY_TEXT];
+    uint8_t exporter[CONN_EXPORTER], server_hash[CONN_END_POINT], client_hash[CONN_CERTIFICATE];
 };
 void relay_facts(const struct relay *r, struct relay_facts *facts);
 /* Why the handshake or the session failed; "" when it ended well. Static text, or points into *r. */

@@ -11,6 +11,11 @@
 #define HOST_SETTING(SET) \
     SET(text, hostname, "localhost", "1", "255", "This host's name, in greetings and in Received.")
 
+#define SASL_SETTINGS(SET)                                                                                            \
+    SET(bool, scram_sha1, "no", "no", "yes", "Offer SCRAM-SHA-1 too, to accounts whose password is set while this is yes; its verifiers are weaker.") \
+    SET(bool, external_names, "no", "no", "yes", "Take EXTERNAL from a client whose certificate a CA of etc/tls/clients.pem vouches for: its mail address, or else its CN, is the account.") \
+    SET(text, external_fingerprints, "", "0", "4000", "Take EXTERNAL from these certificates: SHA256=ACCOUNT, with commas between, e.g. HEX=usr1@example.org.")
+
 #define MASTER_SETTINGS(SET)                                                                                          \
     SET(addresses, smtp_listen, "0.0.0.0:25, [::]:25", "0", "32", "Where SMTP from the world is taken.")              \
     SET(addresses, submission_listen, "0.0.0.0:587, [::]:587", "0", "32", "Submission, with STARTTLS.")               \
@@ -30,6 +35,7 @@
 
 #define AUTH_SETTINGS(SET)                                                                                            \
     DOMAIN_SETTING(SET)                                                                                               \
+    SASL_SETTINGS(SET)                                                                                                \
     SET(count, hash_threads, "2", "1", "64", "Threads that hash passwords. Each takes 7M.")                          \
     SET(count, hash_queue, "2000", "1", "65536", "Logins that may wait for a hash; more are told to try later.")       \
     SET(duration, login_deadline, "30s", "5s", "5m", "How long a login may wait for its hash.")                       \
@@ -48,6 +54,7 @@
 #define SMTP_SETTINGS(SET)                                                                                            \
     DOMAIN_SETTING(SET)                                                                                               \
     HOST_SETTING(SET)                                                                                                 \
+    SASL_SETTINGS(SET)                                                                                                \
     SET(bytesize, message_size, "50M", "64K", "2G", "Largest message; given as SIZE.")                                \
     SET(count, max_recipients, "1000", "100", "1000", "Recipients of a message.")                                     \
     SET(count, max_errors, "20", "1", "10000", "Refused commands until a session is ended.")                          \
@@ -62,6 +69,7 @@
 #define LOGIN_SETTINGS(SET)                                                                                           \
     HOST_SETTING(SET)                                                                                                 \
     POP3_DELAY_SETTING(SET)                                                                                                 \
+    SASL_SETTINGS(SET)                                                                                                \
     SET(duration, login_timeout, "3m", "1s", "1h", "How long an IMAP or POP3 client may take to log in.")             \
     SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")
 

@@ -150,8 +150,14 @@ IPC_MESSAGE(msg_page, PAGE_FIELDS)
 IPC_MESSAGE(msg_rows, ROWS_FIELDS)
 
 /* A connection's facts. conn: unique while the system runs. Addresses: 16 bytes + be16 port.
- * tls: 0 or 1. tls_version "TLSv1.3", cipher, sni, client certificate subject: text, may be empty.
- * binding: tls-exporter (RFC 9266), 32 bytes or empty. */
+ * tls: 0 or 1. tls_version "TLSv1.3", cipher, sni: text, may be empty.
+ * binding: tls-exporter (RFC 9266), CONN_EXPORTER bytes or empty; end_point: tls-server-end-point (RFC 5929 4), at most
+ * CONN_END_POINT bytes, may be empty. certificate: SHA-256 of the one that the client has shown and holds the key of,
+ * CONN_CERTIFICATE bytes or empty; certificate_name: the mail address or name in it, when a CA of ours vouches for it. */
+#define CONN_EXPORTER         32u
+#define CONN_END_POINT        64u
+#define CONN_CERTIFICATE      32u
+#define CONN_CERTIFICATE_NAME 255u
 #define CONN_FIELDS(FIELD)    \
     FIELD(u64, conn)          \
     FIELD(u8, service)        \
@@ -162,7 +168,9 @@ IPC_MESSAGE(msg_rows, ROWS_FIELDS)
     FIELD(bytes, cipher)      \
     FIELD(bytes, sni)         \
     FIELD(bytes, certificate) \
-    FIELD(bytes, binding)
+    FIELD(bytes, binding)     \
+    FIELD(bytes, end_point)   \
+    FIELD(bytes, certificate_name)
 IPC_MESSAGE(msg_conn, CONN_FIELDS)
 
 /* facts: the msg_conn of the connection, encoded. tag: of the command that is to be answered (IMAP);

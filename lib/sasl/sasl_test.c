@@ -1,6 +1,10 @@
 #include "sasl/sasl.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include "base/test.h"
+#include "sasl/mechanism.h"
 #include "sasl/plain.h"
 #include "sasl/scram.h"
 
@@ -98,6 +102,8 @@ TEST(login)
 static const uint8_t rfc_salt[SCRAM_SALT] = {0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e,
                                              0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81};
 
+static const struct scram_binding unbound;
+
 /* RFC 7677 3. The server's nonce there is not base64, so the state is put where scram_begin would leave it. */
 TEST(scram_rfc)
 {
@@ -105,8 +111,8 @@ TEST(scram_rfc)
     struct scram_verifier v;
     struct scram s = {0};
 
-    CHECK(0, scram_make(SLICE("pencil"), rfc_salt, 4096, &v));
-    CHECK_INT(0, scram_first(&s, SLICE("n,,n=user,r=" CLIENT_NONCE)), ST_MORE);
+    CHECK(0, scram_make(SCRAM_SHA256, SLICE("pencil"), rfc_salt, 4096, &v));
+    CHECK_INT(0, scram_first(&s, SCRAM_SHA256, false, &unbound, SLICE("n,,n=user,r=" CLIENT_NONCE)), ST_MORE);
     CHECK_SLICE(0, slice_from(s.name, s.name_n), "user");
     CHECK_INT(0, scram_begin(&s, SLICE("x"), &v, true, &out), ST_MORE);
     CHECK_SLICE(0, buf_slice(&out), "r=" CLIENT_NONCE "eA==,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
@@ -156,7 +162,7 @@ TEST(scram_first)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct scram s = {0};
 
-        CHECK_INT(i, scram_first(&s, slice_of(cases[i].in)), cases[i].want);
+        CHECK_INT(i, scram_first(&s, SCRAM_SHA256, false, &unbound, slice_of(cases[i].in)), cases[i].want);
         if (cases[i].want == ST_MORE) {
             CHECK_SLICE(i, slice_from(s.name, s.name_n), cases[i].name);
             CHECK_SLICE(i, slice_from(s.authzid, s.authzid_n), cases[i].authzid);
@@ -184,7 +190,7 @@ client_final(struct buf *out, const char *password, const char *first_bare, stru
     buf_put(&auth, server_first);
     buf_putc(&auth, ',');
     buf_put(&auth, buf_slice(&bare));
-    CHECK(0, scram_make(slice_of(password), rfc_salt, 4096, v));
+    CHECK(0, scram_make(SCRAM_SHA256, slice_of(password), rfc_salt, 4096, v));
     /* SaltedPassword again, for the client's key, by HMAC alone: PBKDF2 with one block. */
     uint8_t u[32], block[SCRAM_SALT + 4] = {0};
     memcpy(block, rfc_salt, SCRAM_SALT);
@@ -231,8 +237,8 @@ TEST(scram_final)
         struct scram_verifier real, v;
         struct scram s = {0};
 
-        CHECK(i, scram_make(SLICE("pencil"), rfc_salt, 4096, &real));
-        CHECK_INT(i, scram_first(&s, SLICE("n,,n=user,r=abc")), ST_MORE);
+        CHECK(i, scram_make(SCRAM_SHA256, SLICE("pencil"), rfc_salt, 4096, &real));
+        CHECK_INT(i, scram_first(&s, SCRAM_SHA256, false, &unbound, SLICE("n,,n=user,r=abc")), ST_MORE);
         CHECK_INT(i, scram_begin(&s, SLICE("0123456789abcdef01"), &real, cases[i].known, &first), ST_MORE);
         client_final(&message, cases[i].password, "n=user,r=abc", buf_slice(&first), cases[i].c, cases[i].extension, &v);
         if (cases[i].harm > 0) {
@@ -248,16 +254,140 @@ TEST(scram_final)
     }
 }
 
+/* RFC 5802 5, of SCRAM-SHA-1 */
+TEST(scram_sha1_rfc)
+{
+    static const uint8_t salt[12] = {0x41, 0x25, 0xc2, 0x47, 0xe4, 0x3a, 0xb1, 0xe9, 0x3c, 0x6d, 0xff, 0x76};
+    AUTO_BUF out = BUF_INIT(1000);
+    struct scram_verifier v = {.iterations = 4096};
+    struct scram s = {0};
+    uint8_t salted[20], key[32];
+    unsigned n;
+
+    /* Its salt is shorter than ours, so the verifier is made here. */
+    CHECK(0, PKCS5_PBKDF2_HMAC("pencil", 6, salt, sizeof salt, 4096, EVP_sha1(), 20, salted) == 1);
+    CHECK(0, HMAC(EVP_sha1(), salted, 20, (const uint8_t *)"Client Key", 10, key, &n) != NULL);
+    CHECK(0, EVP_Digest(key, 20, v.stored_key, &n, EVP_sha1(), NULL) == 1);
+    CHECK(0, HMAC(EVP_sha1(), salted, 20, (const uint8_t *)"Server Key", 10, v.server_key, &n) != NULL);
+    CHECK_INT(1, scram_first(&s, SCRAM_SHA1, false, &unbound, SLICE("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL")), ST_MORE);
+    CHECK_INT(1, scram_begin(&s, SLICE("x"), &v, true, &out), ST_MORE);
+    buf_clear(&s.auth);
+    buf_puts(&s.auth, "n=user,r=fyko+d2lbbFgONRv9qkxdawL,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096");
+    buf_clear(&s.nonce);
+    buf_puts(&s.nonce, "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j");
+    buf_clear(&out);
+    CHECK_INT(2, scram_final(&s, SLICE("c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="), &out), ST_OK);
+    CHECK_SLICE(2, buf_slice(&out), "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+    scram_done(&s);
+}
+
+/* RFC 5802 6, RFC 9266, RFC 5929 4 */
+TEST(scram_binding)
+{
+    static const struct scram_binding both = {SLICE("exporter"), SLICE("end point")}, exporter = {SLICE("exporter"), {0}},
+                                      end_point = {{0}, SLICE("end point")};
+    static const struct {
+        const struct scram_binding *binding;
+        bool plus;
+        const char *flag;
+        enum status want;
+        const char *bound;
+    } cases[] = {
+        {&both,      true,  "p=tls-exporter",         ST_MORE,        "exporter" },
+        {&both,      true,  "p=tls-server-end-point", ST_MORE,        "end point"},
+        {&exporter,  true,  "p=tls-exporter",         ST_MORE,        "exporter" },
+        {&exporter,  true,  "p=tls-server-end-point", ST_UNSUPPORTED, ""         },
+        {&end_point, true,  "p=tls-exporter",         ST_UNSUPPORTED, ""         },
+        {&both,      true,  "p=tls-unique",           ST_UNSUPPORTED, ""         },
+        {&both,      true,  "p=",                     ST_UNSUPPORTED, ""         },
+        {&both,      true,  "p=TLS-EXPORTER",         ST_UNSUPPORTED, ""         },
+        {&both,      true,  "n",                      ST_SYNTAX,      ""         },
+        {&both,      true,  "y",                      ST_SYNTAX,      ""         },
+        {&unbound,   true,  "p=tls-exporter",         ST_UNSUPPORTED, ""         },
+        {&both,      false, "p=tls-exporter",         ST_UNSUPPORTED, ""         },
+        {&both,      false, "n",                      ST_MORE,        ""         },
+        {&both,      false, "y",                      ST_DENIED,      ""         }, /* somebody cut -PLUS out of our list */
+        {&end_point, false, "y",                      ST_DENIED,      ""         },
+        {&unbound,   false, "y",                      ST_MORE,        ""         },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF first = BUF_INIT(200);
+        struct scram s = {0};
+
+        buf_printf(&first, "%s,,n=user,r=abc", cases[i].flag);
+        CHECK_INT(i, scram_first(&s, SCRAM_SHA256, cases[i].plus, cases[i].binding, buf_slice(&first)), cases[i].want);
+        CHECK_SLICE(i, slice_from(s.bound, s.bound_n), cases[i].bound);
+        scram_done(&s);
+    }
+}
+
+/* What the client's final message must say of the binding, byte for byte. */
+TEST(scram_bound_final)
+{
+    static const struct {
+        const char *c;
+        enum status want;
+    } cases[] = {
+        {"cD10bHMtZXhwb3J0ZXIsLGV4cG9ydGVy",         ST_OK    }, /* p=tls-exporter,,exporter */
+        {"cD10bHMtZXhwb3J0ZXIsLGV4cG9ydGVR",         ST_DENIED}, /* another channel's */
+        {"cD10bHMtZXhwb3J0ZXIsLA==",                 ST_DENIED},
+        {"cD10bHMtZXhwb3J0ZXIsLGV4cG9ydGVyZXhwb3J0ZXI=", ST_DENIED},
+        {"biws",                                     ST_DENIED},
+        {"eSws",                                     ST_DENIED},
+    };
+    static const struct scram_binding binding = {SLICE("exporter"), {0}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF first = BUF_INIT(1000), message = BUF_INIT(1000), out = BUF_INIT(1000);
+        struct scram_verifier real, v;
+        struct scram s = {0};
+
+        CHECK(i, scram_make(SCRAM_SHA256, SLICE("pencil"), rfc_salt, 4096, &real));
+        CHECK_INT(i, scram_first(&s, SCRAM_SHA256, true, &binding, SLICE("p=tls-exporter,,n=user,r=abc")), ST_MORE);
+        CHECK_INT(i, scram_begin(&s, SLICE("0123456789abcdef01"), &real, true, &first), ST_MORE);
+        client_final(&message, "pencil", "n=user,r=abc", buf_slice(&first), cases[i].c, "", &v);
+        CHECK_INT(i, scram_final(&s, buf_slice(&message), &out), cases[i].want);
+        scram_done(&s);
+    }
+}
+
+TEST(mechanisms)
+{
+    static const struct {
+        unsigned has;
+        const char *want;
+    } cases[] = {
+        {0,                                   " SCRAM-SHA-256"},
+        {NEEDS_CLEAR,                         " PLAIN LOGIN SCRAM-SHA-256"},
+        {NEEDS_CLEAR | NEEDS_BINDING,         " PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"},
+        {NEEDS_SHA1,                          " SCRAM-SHA-256 SCRAM-SHA-1"},
+        {NEEDS_SHA1 | NEEDS_BINDING,          " SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-1 SCRAM-SHA-1-PLUS"},
+        {NEEDS_EXTERNAL,                      " SCRAM-SHA-256 EXTERNAL"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_INIT(400);
+
+        sasl_mechanisms_put(&out, cases[i].has, " ", "");
+        CHECK_SLICE(i, buf_slice(&out), cases[i].want);
+    }
+    CHECK_INT(0, sasl_mechanism_find(SLICE("scram-sha-1-plus")), SASL_SCRAM_SHA_1_PLUS);
+    CHECK_INT(1, sasl_mechanism_find(SLICE("SCRAM-SHA-512")), SASL_NO_MECHANISM);
+    CHECK_INT(2, sasl_mechanism_find(SLICE("")), SASL_NO_MECHANISM);
+}
+
 TEST(scram_fake)
 {
     struct scram_verifier a, b, c, d;
 
-    CHECK(0, scram_fake(SLICE("key"), SLICE("nobody"), &a) && scram_fake(SLICE("key"), SLICE("nobody"), &b));
-    CHECK(0, scram_fake(SLICE("key"), SLICE("other"), &c) && scram_fake(SLICE("kez"), SLICE("nobody"), &d));
+    CHECK(0, scram_fake(SCRAM_SHA256, SLICE("key"), SLICE("nobody"), &a) && scram_fake(SCRAM_SHA256, SLICE("key"), SLICE("nobody"), &b));
+    CHECK(0, scram_fake(SCRAM_SHA256, SLICE("key"), SLICE("other"), &c) && scram_fake(SCRAM_SHA256, SLICE("kez"), SLICE("nobody"), &d));
     CHECK(1, memcmp(&a, &b, sizeof a) == 0);
     CHECK(2, memcmp(a.salt, c.salt, SCRAM_SALT) != 0);
     CHECK(3, memcmp(a.salt, d.salt, SCRAM_SALT) != 0);
     CHECK_INT(4, a.iterations, SCRAM_ITERATIONS);
 }
 
-TEST_MAIN(base64, plain, login, scram_rfc, scram_first, scram_final, scram_fake)
+TEST_MAIN(base64, plain, login, scram_rfc, scram_sha1_rfc, scram_first, scram_binding, scram_final, scram_bound_final, scram_fake,
+          mechanisms)

@@ -2,21 +2,53 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
+static size_t
+size_of(enum scram_hash hash)
+{
+    return hash == SCRAM_SHA1 ? SHA_DIGEST_LENGTH : SHA256_DIGEST_LENGTH;
+}
+
+static const EVP_MD *
+md_of(enum scram_hash hash)
+{
+    return hash == SCRAM_SHA1 ? EVP_sha1() : EVP_sha256();
+}
+
+/* Both write size_of(hash) bytes. */
+static bool
+hmac(enum scram_hash hash, struct slice key, struct slice text, uint8_t out[SASL_HASH])
+{
+    unsigned n = 0;
+
+    return HMAC(md_of(hash), key.p, (int)key.n, text.p, text.n, out, &n) != NULL && n == size_of(hash);
+}
+
+static bool
+digest(enum scram_hash hash, const uint8_t *bytes, size_t n, uint8_t out[SASL_HASH])
+{
+    unsigned got = 0;
+
+    return EVP_Digest(bytes, n, out, &got, md_of(hash), NULL) == 1 && got == size_of(hash);
+}
+
 bool
-scram_make(struct slice password, const uint8_t salt[SCRAM_SALT], uint32_t iterations, struct scram_verifier *v)
+scram_make(enum scram_hash hash, struct slice password, const uint8_t salt[SCRAM_SALT], uint32_t iterations,
+           struct scram_verifier *v)
 {
     struct scram_verifier got = {.iterations = iterations};
     uint8_t salted[SASL_HASH], client_key[SASL_HASH];
+    size_t n = size_of(hash);
     bool ok = password.n <= SASL_PASSWORD_MAX && iterations > 0 && iterations <= SCRAM_ITERATIONS_MAX;
 
     memcpy(got.salt, salt, SCRAM_SALT);
-    ok = ok && PKCS5_PBKDF2_HMAC((const char *)password.p, (int)password.n, salt, SCRAM_SALT, (int)iterations, EVP_sha256(),
-                                 SASL_HASH, salted) == 1;
-    ok = ok && sasl_hmac(slice_from(salted, SASL_HASH), SLICE("Client Key"), client_key);
-    ok = ok && sasl_hmac(slice_from(salted, SASL_HASH), SLICE("Server Key"), got.server_key);
-    ok = ok && SHA256(client_key, SASL_HASH, got.stored_key) != NULL;
+    ok = ok && PKCS5_PBKDF2_HMAC((const char *)password.p, (int)password.n, salt, SCRAM_SALT, (int)iterations, md_of(hash),
+                                 (int)n, salted) == 1;
+    ok = ok && hmac(hash, slice_from(salted, n), SLICE("Client Key"), client_key);
+    ok = ok && hmac(hash, slice_from(salted, n), SLICE("Server Key"), got.server_key);
+    ok = ok && digest(hash, client_key, n, got.stored_key);
     OPENSSL_cleanse(salted, sizeof salted);
     OPENSSL_cleanse(client_key, sizeof client_key);
     if (ok)
@@ -36,13 +68,14 @@ derive(struct slice key, const char *use, struct slice name, uint8_t out[SASL_HA
 }
 
 bool
-scram_fake(struct slice key, struct slice name, struct scram_verifier *v)
+scram_fake(enum scram_hash hash, struct slice key, struct slice name, struct scram_verifier *v)
 {
     struct scram_verifier got = {.iterations = SCRAM_ITERATIONS};
     uint8_t salt[SASL_HASH];
 
-    if (!derive(key, "scram salt ", name, salt) || !derive(key, "scram stored ", name, got.stored_key) ||
-        !derive(key, "scram server ", name, got.server_key))
+    /* A known name has a salt for each hash, so an unknown one has too. */
+    if (!derive(key, hash == SCRAM_SHA1 ? "scram-sha-1 salt " : "scram salt ", name, salt) ||
+        !derive(key, "scram stored ", name, got.stored_key) || !derive(key, "scram server ", name, got.server_key))
         return false;
     memcpy(got.salt, salt, SCRAM_SALT);
     *v = got;
@@ -85,17 +118,53 @@ unescape(struct slice in, uint8_t out[SASL_NAME_MAX], uint8_t *out_n)
     return sasl_name_ok(slice_from(out, n));
 }
 
+/* RFC 5802 7: "p=" cb-name, of a type that is there. */
+static enum status
+bind_to(struct scram *s, const struct scram_binding *binding, struct slice type)
+{
+    struct slice bytes = {0};
+
+    if (slice_eq(type, SLICE("tls-exporter")))
+        bytes = binding->exporter;
+    else if (slice_eq(type, SLICE("tls-server-end-point")))
+        bytes = binding->end_point;
+    if (bytes.n == 0 || bytes.n > SCRAM_BINDING_MAX)
+        return ST_UNSUPPORTED;
+    memcpy(s->bound, bytes.p, bytes.n);
+    s->bound_n = (uint8_t)bytes.n;
+    return ST_OK;
+}
+
+/* RFC 5802 6: the flag must go with the mechanism, and a client that could bind must not be told that we cannot. */
+static enum status
+take_flag(struct scram *s, bool plus, const struct scram_binding *binding, struct slice *at)
+{
+    struct slice type;
+
+    if (take_literal(at, SLICE("p="))) {
+        type = take_until(at, ',');
+        if (!take_byte(at, ','))
+            return ST_SYNTAX;
+        return plus ? bind_to(s, binding, type) : ST_UNSUPPORTED;
+    }
+    if (plus)
+        return ST_SYNTAX;
+    if (take_literal(at, SLICE("n,")))
+        return ST_OK;
+    if (!take_literal(at, SLICE("y,")))
+        return ST_SYNTAX;
+    return binding->exporter.n > 0 || binding->end_point.n > 0 ? ST_DENIED : ST_OK;
+}
+
 /* RFC 5802 7 gs2-header: cbind-flag "," [ "a=" saslname ] "," */
 static enum status
-take_gs2(struct scram *s, struct slice *in)
+take_gs2(struct scram *s, bool plus, const struct scram_binding *binding, struct slice *in)
 {
     struct slice at = *in;
+    enum status st = take_flag(s, plus, binding, &at);
 
-    if (take_literal(&at, SLICE("p=")))
-        return ST_UNSUPPORTED; /* 6: binding is not offered, so it must not be asked for */
-    /* "y": it would bind but believes that we cannot, and it is right */
-    if (!take_literal(&at, SLICE("n,")) && !take_literal(&at, SLICE("y,")))
-        return ST_SYNTAX;
+    if (st != ST_OK)
+        return st;
     if (take_literal(&at, SLICE("a=")) && !unescape(take_until(&at, ','), s->authzid, &s->authzid_n))
         return ST_SYNTAX;
     if (!take_byte(&at, ','))
@@ -127,7 +196,7 @@ take_extension(struct slice *in, struct slice *value)
 }
 
 static enum status
-parse_first(struct scram *s, struct slice message)
+parse_first(struct scram *s, bool plus, const struct scram_binding *binding, struct slice message)
 {
     struct slice at = message, nonce, value;
     enum status st;
@@ -135,7 +204,7 @@ parse_first(struct scram *s, struct slice message)
     if (message.n > SASL_MESSAGE_MAX / 4)
         return ST_LIMIT;
     s->gs2.max = s->nonce.max = s->auth.max = SASL_MESSAGE_MAX;
-    st = take_gs2(s, &at);
+    st = take_gs2(s, plus, binding, &at);
     if (st != ST_OK)
         return st;
     buf_put(&s->auth, at);
@@ -158,10 +227,11 @@ parse_first(struct scram *s, struct slice message)
 }
 
 enum status
-scram_first(struct scram *s, struct slice message)
+scram_first(struct scram *s, enum scram_hash hash, bool plus, const struct scram_binding *binding, struct slice message)
 {
-    enum status st = s->state == SCRAM_NEW ? parse_first(s, message) : ST_STATE;
+    enum status st = s->state == SCRAM_NEW ? parse_first(s, plus, binding, message) : ST_STATE;
 
+    s->hash = hash;
     s->state = st == ST_OK ? SCRAM_NAMED : SCRAM_OVER;
     return st == ST_OK ? ST_MORE : st;
 }
@@ -217,15 +287,16 @@ parse_final(struct scram *s, struct slice message, uint8_t proof[SASL_HASH])
         if (value.p[0] == 'p')
             break;
     }
-    if (at.n > 0 || !take_literal(&value, SLICE("p=")) || sasl_base64_get(value, &p) != ST_OK || p.n != SASL_HASH)
+    if (at.n > 0 || !take_literal(&value, SLICE("p=")) || sasl_base64_get(value, &p) != ST_OK || p.n != size_of(s->hash))
         return ST_SYNTAX;
-    /* 6: else somebody between changed what the client said of channel binding */
-    if (!slice_eq(buf_slice(&gs2), buf_slice(&s->gs2)) || !slice_eq(nonce, buf_slice(&s->nonce)))
+    /* 6: else somebody between changed what the client said of channel binding, or ends its channel */
+    buf_put(&s->gs2, slice_from(s->bound, s->bound_n)); /* cbind-input = gs2-header [ cbind-data ] */
+    if (!slice_eq_secret(buf_slice(&gs2), buf_slice(&s->gs2)) || !slice_eq(nonce, buf_slice(&s->nonce)))
         return ST_DENIED;
     buf_putc(&s->auth, ',');
     buf_put(&s->auth, bare);
-    memcpy(proof, p.p, SASL_HASH);
-    return buf_ok(&s->auth) ? ST_OK : ST_MEMORY;
+    memcpy(proof, p.p, p.n);
+    return buf_ok(&s->auth) && buf_ok(&s->gs2) ? ST_OK : ST_MEMORY;
 }
 
 /* RFC 5802 3: H(ClientProof XOR HMAC(StoredKey, AuthMessage)) is StoredKey. */
@@ -233,17 +304,18 @@ static enum status
 check_proof(struct scram *s, uint8_t proof[SASL_HASH], uint8_t signature[SASL_HASH])
 {
     uint8_t key[SASL_HASH];
+    size_t n = size_of(s->hash);
+    bool right;
 
-    if (!sasl_hmac(slice_from(s->v.stored_key, SASL_HASH), buf_slice(&s->auth), key))
+    if (!hmac(s->hash, slice_from(s->v.stored_key, n), buf_slice(&s->auth), key))
         return ST_MEMORY;
-    for (size_t i = 0; i < SASL_HASH; i++)
+    for (size_t i = 0; i < n; i++)
         proof[i] ^= key[i];
-    if (SHA256(proof, SASL_HASH, key) == NULL)
+    if (!digest(s->hash, proof, n, key))
         return ST_MEMORY;
-    if (!sasl_hmac(slice_from(s->v.server_key, SASL_HASH), buf_slice(&s->auth), signature))
+    if (!hmac(s->hash, slice_from(s->v.server_key, n), buf_slice(&s->auth), signature))
         return ST_MEMORY;
-    bool right = slice_eq_secret(slice_from(key, SASL_HASH), slice_from(s->v.stored_key, SASL_HASH));
-
+    right = slice_eq_secret(slice_from(key, n), slice_from(s->v.stored_key, n));
     return (right & s->known) ? ST_OK : ST_DENIED;
 }
 
@@ -258,7 +330,7 @@ scram_final(struct scram *s, struct slice message, struct buf *out)
         st = check_proof(s, proof, signature);
     if (st == ST_OK) {
         buf_puts(out, "v=");
-        sasl_base64_put(out, slice_from(signature, SASL_HASH));
+        sasl_base64_put(out, slice_from(signature, size_of(s->hash)));
         if (!buf_ok(out))
             st = ST_MEMORY;
     } else if (st == ST_DENIED) {

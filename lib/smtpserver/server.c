@@ -5,6 +5,7 @@
 
 #include "conf/tables.h"
 #include "ipc/program.h"
+#include "sasl/mechanism.h"
 #include "smtpserver/body.h"
 #include "smtpserver/maillog.h"
 #include "smtpserver/random.h"
@@ -92,6 +93,9 @@ load(struct slice text, struct err *err)
         .submission = self.kind->submission,
         .plaintext_auth = got.cleartext_passwords,
         .starttls = true,
+        .scram_sha1 = got.scram_sha1,
+        .external_names = got.external_names,
+        .external_fingerprints = got.external_fingerprints.n > 0,
         .message_size = got.message_size,
         .max_recipients = (uint32_t)got.max_recipients,
         .max_errors = (uint32_t)got.max_errors,
@@ -213,6 +217,19 @@ keep_text(struct slice text, uint8_t *to, size_t cap)
     return slice_from(to, cut.n);
 }
 
+/* What it has for mechanisms, as authd will judge it (has_of() there). */
+static unsigned
+sasl_of(const struct smtp_policy *policy, const struct msg_conn *m)
+{
+    unsigned has = policy->scram_sha1 ? NEEDS_SHA1 : 0;
+
+    if (m->binding.n > 0 || m->end_point.n > 0)
+        has |= NEEDS_BINDING;
+    if ((m->certificate.n > 0 && policy->external_fingerprints) || (m->certificate_name.n > 0 && policy->external_names))
+        has |= NEEDS_EXTERNAL;
+    return has;
+}
+
 static enum status
 on_conn(struct ipc_request *r)
 {
@@ -235,6 +252,7 @@ on_conn(struct ipc_request *r)
     c->session.backend = &backend;
     c->session.owner = c;
     c->session.tls = m.tls != 0;
+    c->session.sasl = sasl_of(c->session.policy, &m);
     c->session.resumed = was != NULL;
     c->session.tls_version = keep_text(m.tls_version, c->tls_version, sizeof(c->tls_version));
     c->session.cipher = keep_text(m.cipher, c->cipher, sizeof(c->cipher));

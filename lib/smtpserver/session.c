@@ -1,5 +1,6 @@
 #include "smtpserver/session.h"
 
+#include "sasl/mechanism.h"
 #include "smtp/reply.h"
 
 #define PREFIX_MAX 3072u       /* Return-Path and Received: five names of at most 255 bytes, a path, fixed words */
@@ -154,8 +155,11 @@ on_ehlo(struct smtp_session *s, struct slice args)
     buf_puts(&text, "\n8BITMIME\n");
     if (offers_tls(s))
         buf_puts(&text, "STARTTLS\n");
-    if (offers_auth(s))
-        buf_puts(&text, "AUTH PLAIN LOGIN SCRAM-SHA-256\n");
+    if (offers_auth(s)) {
+        buf_puts(&text, "AUTH");
+        sasl_mechanisms_put(&text, s->sasl | NEEDS_CLEAR, " ", "");
+        buf_putc(&text, '\n');
+    }
     buf_puts(&text, "ENHANCEDSTATUSCODES");
     reply_slice(s, 250, NULL, buf_slice(&text));
 }

@@ -22,6 +22,7 @@ struct smtp_policy {
     bool submission;     /* AUTH before MAIL (RFC 6409 4.3) */
     bool plaintext_auth; /* AUTH is offered without TLS: loopback and tests only */
     bool starttls;
+    bool scram_sha1, external_names, external_fingerprints; /* mechanisms that are set up */
     uint64_t message_size;
     uint32_t max_recipients, max_errors, max_commands;
     uint64_t idle_timeout, data_timeout; /* ns; data_timeout: of the whole of DATA */
@@ -75,6 +76,7 @@ struct smtp_session {
     void *owner; /* the backend's */
     struct stream stream;
     uint8_t peer[16];
+    unsigned sasl; /* what there is for mechanisms: NEEDS_ of sasl/mechanism.h */
     bool tls, resumed; /* resumed: back from STARTTLS, no greeting */
     struct slice tls_version, cipher; /* the owner's, as long as the session */
     /* the engine's */

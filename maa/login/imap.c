@@ -9,8 +9,9 @@ put_capabilities(struct login *s)
     buf_puts(s->out, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE");
     if (!s->tls)
         buf_puts(s->out, " STARTTLS");
-    buf_puts(s->out, s->clear ? " AUTH=PLAIN AUTH=LOGIN" : " LOGINDISABLED"); /* RFC 3501 6.2.3 */
-    buf_puts(s->out, " AUTH=SCRAM-SHA-256");
+    if (!s->clear)
+        buf_puts(s->out, " LOGINDISABLED"); /* RFC 3501 6.2.3 */
+    login_mechanisms(s, s->out, " AUTH=", "");
 }
 
 static void

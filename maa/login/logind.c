@@ -11,6 +11,7 @@
 #include "ipc/program.h"
 #include "maa/login/session.h"
 #include "net/stream.h"
+#include "sasl/mechanism.h"
 #include "sys/log.h"
 
 #define PEER_WAIT   SECONDS(5)  /* for a program that is being restarted */
@@ -346,6 +347,20 @@ serve(void *arg)
 
 /* --- edged --- */
 
+/* What it has for mechanisms, as authd will judge it (has_of() there). */
+static unsigned
+sasl_of(const struct msg_conn *m)
+{
+    unsigned has = self.settings.scram_sha1 ? NEEDS_SHA1 : 0;
+
+    if (m->binding.n > 0 || m->end_point.n > 0)
+        has |= NEEDS_BINDING;
+    if ((m->certificate.n > 0 && self.settings.external_fingerprints.n > 0) ||
+        (m->certificate_name.n > 0 && self.settings.external_names))
+        has |= NEEDS_EXTERNAL;
+    return has;
+}
+
 static struct session *
 session_new(const struct msg_conn *m, struct slice facts)
 {
@@ -362,6 +377,7 @@ session_new(const struct msg_conn *m, struct slice facts)
     memcpy(s->facts, facts.p, facts.n);
     login_init(&s->login, protocol, &ops, s, m->tls == 1,
                m->tls == 1 || loopback(m->peer) || self.settings.cleartext_passwords);
+    s->login.sasl = sasl_of(m);
     s->login.login_delay = (uint32_t)(self.settings.pop3_login_delay / SECONDS(1));
     s->next = self.sessions;
     s->link = &self.sessions;

@@ -3,8 +3,7 @@
 #include "pop3/command.h"
 #include "pop3/reply.h"
 
-#define MECHANISMS_CLEAR "PLAIN LOGIN SCRAM-SHA-256"
-#define MECHANISMS       "SCRAM-SHA-256"
+#define MECHANISMS_MAX 400u /* bytes of all names */
 
 static void
 greet(struct login *s, struct slice host)
@@ -90,16 +89,10 @@ on_pass(struct login *s, const struct pop3_command *cmd)
 static enum login_verdict
 on_auth(struct login *s, const struct pop3_command *cmd)
 {
-    struct slice names = s->clear ? SLICE(MECHANISMS_CLEAR) : SLICE(MECHANISMS);
-
     if (cmd->mechanism.n > 0)
         return login_sasl(s, cmd->mechanism, cmd->has_initial, cmd->initial);
     pop3_put_ok(s->out, SLICE("Mechanisms follow"));
-    while (names.n > 0) {
-        buf_put(s->out, take_until(&names, ' '));
-        buf_puts(s->out, "\r\n");
-        (void)take_byte(&names, ' ');
-    }
+    login_mechanisms(s, s->out, "", "\r\n");
     pop3_put_end(s->out);
     return LOGIN_GO_ON;
 }
@@ -132,12 +125,17 @@ on_lang(struct login *s, const struct pop3_command *cmd)
 static enum login_verdict
 on_capa(struct login *s, const struct pop3_command *cmd)
 {
-    pop3_put_capa(s->out,
-                  &(struct pop3_capa){.stls = !s->tls,
-                                      .user = s->clear,
-                                      .utf8 = true,
-                                      .login_delay = s->login_delay,
-                                      .mechanisms = s->clear ? SLICE(MECHANISMS_CLEAR) : SLICE(MECHANISMS)});
+    AUTO_BUF names = BUF_INIT(MECHANISMS_MAX);
+    struct slice list;
+
+    login_mechanisms(s, &names, " ", "");
+    list = buf_slice(&names);
+    (void)take_byte(&list, ' ');
+    pop3_put_capa(s->out, &(struct pop3_capa){.stls = !s->tls && !s->utf8, /* RFC 6856 2.1 */
+                                              .user = s->clear,
+                                              .utf8 = true,
+                                              .login_delay = s->login_delay,
+                                              .mechanisms = list});
     return LOGIN_GO_ON;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "sasl/mechanism.h"
 #include "sasl/sasl.h"
 
 #define REPLY_MAX    16384u /* of authd */
@@ -20,6 +21,12 @@ login_wipe(struct buf *b)
     if (b->p != NULL)
         explicit_bzero(b->p, b->cap);
     buf_done(b);
+}
+
+void
+login_mechanisms(const struct login *s, struct buf *out, const char *before, const char *after)
+{
+    sasl_mechanisms_put(out, s->sasl | (s->clear ? NEEDS_CLEAR : 0), before, after);
 }
 
 static void

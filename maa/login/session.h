@@ -66,6 +66,7 @@ struct login {
     bool tls;
     bool utf8; /* POP3: UTF8 was said (RFC 6856 2.1); the adoption's tag tells it */
     uint32_t login_delay; /* POP3: seconds between logins, for CAPA */
+    unsigned sasl; /* what there is for mechanisms, but clear (sasl/mechanism.h) */
     bool clear; /* PLAIN and LOGIN are taken: authd has the last word */
 };
 
@@ -90,4 +91,6 @@ enum login_verdict login_error(struct login *s);
 enum login_verdict login_password(struct login *s, struct slice name, struct slice password);
 /* A mechanism; initial is still in base64, "=" is an empty one (RFC 4959 3, RFC 5034 4). */
 enum login_verdict login_sasl(struct login *s, struct slice mechanism, bool has, struct slice initial);
+/* The mechanisms that are offered, each between `before` and `after`. */
+void login_mechanisms(const struct login *s, struct buf *out, const char *before, const char *after);
 void login_wipe(struct buf *b); /* overwrites, then frees */
