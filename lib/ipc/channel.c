@@ -13,6 +13,8 @@
 #define CHANNELS_MAX 1024u
 #define READS_A_ROUND 16 /* datagrams taken before others have a turn */
 
+_Static_assert(IPC_FRAMES_A_ROUND <= IPC_DATAGRAM / IPC_HEADER, "else a datagram can never pass it");
+
 enum flag { FLAG_REPLY = 1, FLAG_FD = 2, FLAG_CHUNKS = 4 };
 
 struct frame {
@@ -40,6 +42,13 @@ struct parcel {
     uint8_t bytes[];
 };
 
+/* What a datagram holds beyond the frames of this round. */
+struct rest {
+    size_t n, at;
+    int fd; /* or -1 */
+    uint8_t bytes[];
+};
+
 /* A big reply that waits for chunks of the output arena. */
 struct big {
     struct big *next;
@@ -54,7 +63,8 @@ struct channel {
     const struct ipc_route *routes;
     void (*closed)(struct channel *ch);
     bool dead;              /* broken; `bury` is queued or has run */
-    struct deferred flush, bury;
+    struct deferred flush, bury, resume;
+    struct rest *rest;      /* not NULL: `resume` is queued, and nothing is received before it has run */
     struct buf out;         /* the datagram being gathered */
     bool secret;            /* there are passwords in it */
     struct parcel *parcels, **parcels_end;
@@ -90,6 +100,17 @@ parcel_free(struct parcel *parcel)
         (void)close(parcel->fd);
     explicit_bzero(parcel->bytes, parcel->n);
     free(parcel);
+}
+
+static void
+rest_free(struct rest *rest)
+{
+    if (rest == NULL)
+        return;
+    if (rest->fd >= 0)
+        (void)close(rest->fd);
+    explicit_bzero(rest->bytes, rest->n);
+    free(rest);
 }
 
 static struct {
@@ -152,6 +173,7 @@ die(struct channel *ch)
     loop_unwatch(ch->loop, &ch->watch);
     (void)close(ch->watch.fd);
     loop_undefer(ch->loop, &ch->flush);
+    loop_undefer(ch->loop, &ch->resume);
     loop_defer(ch->loop, &ch->bury); /* not now: callers still hold ch */
 }
 
@@ -209,6 +231,7 @@ channel_free(struct channel *ch)
         free(ch->bigs);
         ch->bigs = next;
     }
+    rest_free(ch->rest);
     clear_out(ch);
     buf_done(&ch->out);
     buf_done(&ch->freed);
@@ -689,19 +712,19 @@ dispatch(struct channel *ch, const struct frame *f, int *fd)
     return st;
 }
 
-static void
-on_datagram(struct channel *ch, struct slice in, int *fd)
+/* Serves the frames at the front of *in, at most *frames of them. False: the channel has ended; it may be freed. */
+static bool
+serve(struct channel *ch, struct slice *in, int *fd, unsigned *frames)
 {
     uint32_t slot = ch->slot, generation = ch->generation;
 
-    stats.datagrams_in++;
-    while (in.n > 0) {
+    for (; in->n > 0 && *frames > 0; --*frames) {
         struct frame f;
         enum status st;
 
-        if (!take_frame(&in, &f) || ((f.flags & FLAG_FD) && *fd < 0)) {
+        if (!take_frame(in, &f) || ((f.flags & FLAG_FD) && *fd < 0)) {
             breach(ch, "malformed frame");
-            return;
+            return false;
         }
         stats.frames_in++;
         if (f.flags & FLAG_REPLY)
@@ -710,18 +733,53 @@ on_datagram(struct channel *ch, struct slice in, int *fd)
             st = on_chunks_free(ch, f.payload);
         else
             st = dispatch(ch, &f, fd);
-        if (slots[slot].generation != generation)
-            return; /* freed by the handler */
-        if (ch->dead)
-            return;
+        if (slots[slot].generation != generation || ch->dead)
+            return false;
         if (st != ST_OK) {
             char what[64];
 
             (void)snprintf(what, sizeof(what), "message %u: %s", f.type, status_name(st));
             breach(ch, what);
-            return;
+            return false;
         }
     }
+    return true;
+}
+
+/* Keeps what this round did not serve, and the descriptor with it. False: there is no memory for it. */
+static bool
+keep_rest(struct channel *ch, struct slice in, int *fd)
+{
+    struct rest *rest = malloc(sizeof(*rest) + in.n);
+
+    if (rest == NULL)
+        return false;
+    rest->n = in.n;
+    rest->at = 0;
+    rest->fd = *fd;
+    *fd = -1;
+    memcpy(rest->bytes, in.p, in.n);
+    ch->rest = rest;
+    loop_next(ch->loop, &ch->resume);
+    return true;
+}
+
+static void
+on_resume(struct deferred *d)
+{
+    struct channel *ch = OUTER(d, struct channel, resume);
+    struct rest *rest = ch->rest;
+    struct slice in = slice_from(rest->bytes + rest->at, rest->n - rest->at);
+    unsigned frames = IPC_FRAMES_A_ROUND;
+
+    ch->rest = NULL; /* ours while handlers run: one may free the channel */
+    if (!serve(ch, &in, &rest->fd, &frames) || in.n == 0) {
+        rest_free(rest);
+        return;
+    }
+    rest->at = rest->n - in.n;
+    ch->rest = rest;
+    loop_next(ch->loop, &ch->resume);
 }
 
 /* The descriptor that came, or -1. False: more than one did. Room for one is room for two, for it is rounded up; and
@@ -785,27 +843,36 @@ static void
 on_ready(struct watch *w, uint32_t events)
 {
     struct channel *ch = OUTER(w, struct channel, watch);
-    uint32_t slot = ch->slot, generation = ch->generation;
+    unsigned frames = IPC_FRAMES_A_ROUND;
 
     if ((events & EPOLLOUT) && (!send_parcels(ch) && ch->dead))
         return;
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || ch->rest != NULL)
         return;
-    for (int i = 0; i < READS_A_ROUND; i++) {
+    for (int i = 0; i < READS_A_ROUND && frames > 0; i++) {
+        struct slice in;
         size_t n = 0;
+        bool open = true;
         int fd, got = receive(ch, &n, &fd);
 
-        if (got > 0)
-            on_datagram(ch, slice_from(datagram, n), &fd);
+        in = slice_from(datagram, n);
+        if (got > 0) {
+            stats.datagrams_in++;
+            open = serve(ch, &in, &fd, &frames);
+            while (open && in.n > 0 && !keep_rest(ch, in, &fd)) {
+                frames = IPC_FRAMES_A_ROUND; /* without memory it has no pause, for it must not lose what it was told */
+                open = serve(ch, &in, &fd, &frames);
+            }
+        }
         if (fd >= 0)
             (void)close(fd);
-        if (slots[slot].generation != generation || ch->dead || got == 0)
+        if (!open || got == 0)
             return;
         if (got < 0) {
             die(ch);
             return;
         }
-        if (n < IPC_DATAGRAM / 4)
+        if (ch->rest != NULL || n < IPC_DATAGRAM / 4)
             return; /* the queue is probably empty; if not, the loop tells at once */
     }
 }
@@ -839,6 +906,7 @@ channel_new(struct loop *loop, int fd, enum role role, uint32_t instance, const 
     ch->calls.next = ch->calls.prev = &ch->calls;
     ch->flush.run = on_flush;
     ch->bury.run = on_bury;
+    ch->resume.run = on_resume;
     ch->watch = (struct watch){.ready = on_ready, .fd = fd};
     if (loop_watch(loop, &ch->watch, EPOLLIN) != ST_OK) {
         free(ch);

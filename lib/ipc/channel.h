@@ -31,6 +31,10 @@
 #define IPC_HEADER 24u
 #define IPC_INLINE (56u * 1024u)          /* largest payload in a datagram */
 #define IPC_PAYLOAD_MAX (1024u * 1024u)   /* largest payload of a reply in chunks */
+/* Frames that one channel has served in one round of the loop; then others have their turn, and the rest of the datagram
+ * waits for the next round. A peer may be a taken one, and 16 datagrams of empty frames are 43,000 requests. It must not be
+ * lower than what an honest round carries: what 1,000 sessions ask stored at once is to become one batch, not two. */
+#define IPC_FRAMES_A_ROUND 2048u
 #define IPC_BACKLOG_MAX (16u * 1024u * 1024u) /* unsent bytes of one channel; past it calls answer ST_UNAVAILABLE */
 
 struct channel;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -342,6 +343,119 @@ TEST(many_descriptors)
     }
 }
 
+#define FLOOD_DATAGRAMS 4
+static int most_between, counted, others_served;
+static struct timer tick;
+static struct watch other;
+
+static enum status
+on_counted(struct ipc_request *r)
+{
+    CHECK_INT(0, r->from.serial, counted + 1); /* none lost, none twice, in order */
+    counted++;
+    return ST_OK;
+}
+
+static void
+note_turn(void)
+{
+    static int last;
+
+    if (counted < last)
+        last = 0;
+    if (counted - last > most_between)
+        most_between = counted - last;
+    last = counted;
+}
+
+static void
+on_tick(struct timer *t)
+{
+    note_turn();
+    loop_timer(loop, t, loop_now(loop) + 1); /* at the same time it would fire in this round again */
+}
+
+static void
+on_other(struct watch *w, uint32_t events)
+{
+    note_turn();
+    others_served++;
+    if (counted == FLOOD_DATAGRAMS * (int)(IPC_DATAGRAM / IPC_HEADER))
+        loop_stop(loop);
+}
+
+static const struct ipc_route count_routes[] = {
+    {MSG_SECRET_LIST, ROLE_BIT(SMTP), on_counted, false},
+    {0},
+};
+
+/* A peer that floods: another descriptor of the same loop and a timer have their turn after at most two rounds' frames
+ * (they may be first in one round and last in the next), and every frame is served once, in order, in whatever datagram it came. */
+TEST(flood)
+{
+    static uint8_t flood[IPC_DATAGRAM / IPC_HEADER * IPC_HEADER];
+    int fds[2], p[2];
+    uint64_t serial = 0;
+
+    CHECK_INT(0, loop_new(&loop, NULL), ST_OK);
+    CHECK_INT(1, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    CHECK_INT(2, setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int)), 0);
+    CHECK_INT(3, channel_new(loop, fds[1], ROLE_SMTP, 0, count_routes, on_robber, &back), ST_OK);
+    counted = most_between = others_served = 0;
+    for (size_t i = 0; i < FLOOD_DATAGRAMS; i++) {
+        struct buf b = BUF_FIXED(flood);
+
+        while (b.n < sizeof(flood)) {
+            buf_put_le64(&b, MSG_SECRET_LIST);
+            buf_put_le64(&b, 0);
+            buf_put_le64(&b, ++serial);
+        }
+        CHECK_INT(i, send(fds[0], flood, sizeof(flood), 0), (ssize_t)sizeof(flood));
+    }
+    CHECK_INT(4, pipe(p), 0);
+    CHECK_INT(5, write(p[1], "x", 1), 1); /* always readable */
+    other = (struct watch){.ready = on_other, .fd = p[0]};
+    CHECK_INT(6, loop_watch(loop, &other, EPOLLIN), ST_OK);
+    tick = (struct timer){.fire = on_tick};
+    loop_timer(loop, &tick, loop_now(loop));
+    CHECK_INT(7, loop_run(loop, NULL), ST_OK);
+    CHECK_INT(8, counted, (int)serial);
+    CHECK(9, most_between <= 2 * (int)IPC_FRAMES_A_ROUND);
+    CHECK(10, others_served >= counted / (int)IPC_FRAMES_A_ROUND);
+    loop_unwatch(loop, &other);
+    loop_timer_stop(loop, &tick);
+    close(fds[0]);
+    close(p[0]);
+    close(p[1]);
+    channel_free(back);
+    loop_free(loop);
+}
+
+/* It ends in the middle of a round's frames: what waits for the next goes with it. */
+TEST(flood_ends)
+{
+    static uint8_t flood[(IPC_FRAMES_A_ROUND + 2) * IPC_HEADER];
+    struct buf b = BUF_FIXED(flood);
+    int fds[2];
+
+    for (size_t i = 0; i < IPC_FRAMES_A_ROUND + 2; i++) {
+        buf_put_le64(&b, i <= IPC_FRAMES_A_ROUND ? MSG_SECRET_LIST : MSG_KEY_SIGN); /* the last one is not for its role */
+        buf_put_le64(&b, 0);
+        buf_put_le64(&b, i + 1);
+    }
+    CHECK_INT(0, loop_new(&loop, NULL), ST_OK);
+    CHECK_INT(1, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    CHECK_INT(2, channel_new(loop, fds[1], ROLE_SMTP, 0, count_routes, on_robber, &back), ST_OK);
+    counted = 0;
+    CHECK_INT(3, send(fds[0], flood, sizeof(flood), 0), (ssize_t)sizeof(flood));
+    close(fds[0]);
+    CHECK_INT(4, loop_run(loop, NULL), ST_OK);
+    CHECK_INT(5, counted, IPC_FRAMES_A_ROUND + 1); /* also what a peer said before it ended is served */
+    CHECK(6, !channel_open(back));
+    channel_free(back);
+    loop_free(loop);
+}
+
 TEST(shm_read)
 {
     int fd = -1;
@@ -371,4 +485,4 @@ TEST(shm_read)
 }
 
 TEST_MAIN(call, big_replies, big_replies_wait, descriptor, descriptor_in_answer, late_answer, breach, many_descriptors,
-          shm_read)
+          flood, flood_ends, shm_read)
