@@ -18,6 +18,10 @@
 #define BACKOFF_MOST SECONDS(5)
 #define STEADY SECONDS(30) /* after so long a program counts as well: its next restart is at once */
 #define STOPS 8            /* steps of the table's `stop` column */
+#define LINKS_MAX 64u
+/* A channel that ended without a breach: so long the end of a process, or a breach that the other side saw, may still
+ * explain it. */
+#define UNEXPLAINED MSEC(200)
 
 enum state { DOWN, STARTING, READY, STOPPING };
 
@@ -34,6 +38,14 @@ struct program {
     int arena; /* its own, writable; -1 */
 };
 
+/* The channel of a row of the links table, as it is now. */
+struct link {
+    const struct link_row *row;
+    uint64_t number;          /* grows with every channel; who tells of an older one is late */
+    struct program *a, *b, *accused;
+    struct timer unexplained;
+};
+
 struct supervisor {
     struct loop *loop;
     struct supervise_settings settings;
@@ -41,6 +53,8 @@ struct supervisor {
     bool told_ready, stopping;
     uint8_t stop_step;
     uint32_t next_ctl;
+    struct link links[LINKS_MAX];
+    uint64_t next_link;
 };
 
 static struct supervisor *supervisor; /* a process supervises once: channels carry no argument */
@@ -104,19 +118,20 @@ send_arena(struct program *to, enum arena_kind kind, enum role peer, size_t size
 }
 
 static enum status
-send_peer(struct program *to, enum role peer, uint32_t instance, int fd)
+send_peer(struct program *to, enum role peer, uint32_t instance, uint64_t link, int fd)
 {
     AUTO_BUF m = BUF_INIT(100);
 
-    msg_peer_put(&m, &(struct msg_peer){(uint16_t)peer, instance});
+    msg_peer_put(&m, &(struct msg_peer){(uint16_t)peer, instance, link});
     return ipc_send(to->control, MSG_PEER, buf_slice(&m), fd);
 }
 
 /* A fresh channel between both ends of a link, and its arenas. */
 static enum status
-connect_link(struct supervisor *s, const struct link_row *link)
+connect_link(struct supervisor *s, struct link *l)
 {
-    struct program *a = program_of(s, link->role), *b = program_of(s, link->consumer);
+    const struct link_row *link = l->row;
+    struct program *a = l->a, *b = l->b;
     int ends[2];
     enum status st;
 
@@ -124,9 +139,11 @@ connect_link(struct supervisor *s, const struct link_row *link)
         return ST_OK; /* made when the other one starts */
     if (!seqpacket_pair(ends))
         return ST_IO;
-    st = send_peer(a, b->row->role, 0, ends[0]);
+    l->number = ++s->next_link;
+    loop_timer_stop(s->loop, &l->unexplained);
+    st = send_peer(a, b->row->role, 0, l->number, ends[0]);
     if (st == ST_OK)
-        st = send_peer(b, a->row->role, 0, ends[1]);
+        st = send_peer(b, a->row->role, 0, l->number, ends[1]);
     (void)close(ends[0]);
     (void)close(ends[1]);
     if (st == ST_OK && link->bodies) {
@@ -155,7 +172,7 @@ connect_all(struct program *p)
 
     for (size_t i = 0; i < set->n_links && st == ST_OK; i++) {
         if (set->links[i].role == p->row->role || set->links[i].consumer == p->row->role)
-            st = connect_link(p->s, &set->links[i]);
+            st = connect_link(p->s, &p->s->links[i]);
         if (st == ST_CLOSED && channel_open(p->control))
             st = ST_OK; /* the other one has just ended: its next start connects both */
     }
@@ -166,9 +183,11 @@ connect_all(struct program *p)
 
 static void on_control_closed(struct channel *ch);
 static enum status on_ready(struct ipc_request *r);
+static enum status on_peer_lost(struct ipc_request *r);
 
 static const struct ipc_route control_routes[] = {
-    {MSG_READY, ~0u, on_ready, false},
+    {MSG_READY,     ~0u, on_ready,     false},
+    {MSG_PEER_LOST, ~0u, on_peer_lost, false},
     {0},
 };
 
@@ -333,6 +352,67 @@ on_control_closed(struct channel *ch)
     channel_free(ch);
 }
 
+/* --- the end of a channel between two that live --- */
+
+/* Only a new process gets new channels, and the one that read more of what strangers sent may be somebody else's by now.
+ * The other one is left alone, whatever it is accused of: else a taken program could have stored or authd restarted again and
+ * again. Back-off is that of every restart. */
+static void
+start_one_anew(struct program *accuser, struct program *accused, struct slice fault)
+{
+    struct program *guilty = accused->row->exposed >= accuser->row->exposed ? accused : accuser;
+
+    if (fault.n > 0)
+        log_at(LOG_LEVEL_ERR, "%s[%d] broke its contract with %s[%d], as that one says: %.*s; starting %s anew",
+               role_name(accused->row->role), (int)accused->pid, role_name(accuser->row->role), (int)accuser->pid,
+               SLICE_ARG(slice_sub(fault, 0, 80)), role_name(guilty->row->role));
+    else
+        log_at(LOG_LEVEL_ERR, "%s[%d] closed its channel to %s[%d]; starting %s anew", role_name(accused->row->role),
+               (int)accused->pid, role_name(accuser->row->role), (int)accuser->pid, role_name(guilty->row->role));
+    (void)kill(guilty->pid, SIGKILL); /* its pidfd tells, and it is started as after any other end */
+}
+
+static bool
+both_run(const struct link *l)
+{
+    return !l->a->s->stopping && l->a->pid > 0 && l->b->pid > 0 && l->a->control != NULL && l->b->control != NULL;
+}
+
+static void
+on_unexplained(struct timer *t)
+{
+    struct link *l = OUTER(t, struct link, unexplained);
+
+    if (both_run(l))
+        start_one_anew(l->accused == l->a ? l->b : l->a, l->accused, (struct slice){0});
+}
+
+static enum status
+on_peer_lost(struct ipc_request *r)
+{
+    struct supervisor *s = supervisor;
+    struct msg_peer_lost m;
+
+    if (!msg_peer_lost_get(r->payload, &m))
+        return ST_SYNTAX;
+    for (size_t i = 0; i < s->settings.n_links; i++) {
+        struct link *l = &s->links[i];
+        bool of_a = l->a != NULL && l->a->control == r->channel, of_b = l->b != NULL && l->b->control == r->channel;
+
+        if (l->number != m.link || m.link == 0 || (!of_a && !of_b) || !both_run(l))
+            continue; /* a newer channel is there already, or will be when the other one is started again */
+        l->accused = of_a ? l->b : l->a;
+        if (m.fault.n > 0) {
+            l->number = 0; /* what else is said of this channel is no news */
+            loop_timer_stop(s->loop, &l->unexplained);
+            start_one_anew(of_a ? l->a : l->b, l->accused, m.fault);
+        } else if (!l->unexplained.set) {
+            loop_timer(s->loop, &l->unexplained, loop_now(s->loop) + UNEXPLAINED);
+        }
+    }
+    return ST_OK;
+}
+
 /* --- the end of a program --- */
 
 static void
@@ -397,7 +477,8 @@ supervisor_start(struct loop *loop, const struct supervise_settings *settings, s
     struct supervisor *s = calloc(1, sizeof(*s));
     enum status st = ST_OK;
 
-    if (s == NULL || (s->programs = calloc(settings->n_rows, sizeof(*s->programs))) == NULL) {
+    if (s == NULL || settings->n_links > LINKS_MAX ||
+        (s->programs = calloc(settings->n_rows, sizeof(*s->programs))) == NULL) {
         free(s);
         return err_set(err, ST_MEMORY, "no memory");
     }
@@ -410,6 +491,11 @@ supervisor_start(struct loop *loop, const struct supervise_settings *settings, s
                                           .arena = -1,
                                           .pidfd = {.ready = on_end, .fd = -1},
                                           .timer = {.fire = on_timer}};
+    for (size_t i = 0; i < settings->n_links; i++)
+        s->links[i] = (struct link){.row = &settings->links[i],
+                                    .a = program_of(s, settings->links[i].role),
+                                    .b = program_of(s, settings->links[i].consumer),
+                                    .unexplained = {.fire = on_unexplained}};
     for (size_t i = 0; i < settings->n_rows && st == ST_OK; i++)
         st = start_program(&s->programs[i], err);
     if (st != ST_OK) {
@@ -437,6 +523,8 @@ supervisor_free(struct supervisor *s)
 {
     if (s == NULL)
         return;
+    for (size_t i = 0; i < s->settings.n_links; i++)
+        loop_timer_stop(s->loop, &s->links[i].unexplained);
     for (size_t i = 0; i < s->settings.n_rows; i++) {
         struct program *p = &s->programs[i];
 
@@ -526,7 +614,7 @@ supervisor_open(struct supervisor *s, enum role role, int *fd)
         return ST_UNAVAILABLE;
     if (!seqpacket_pair(ends))
         return ST_IO;
-    st = send_peer(p, ROLE_CTL, ++s->next_ctl, ends[0]);
+    st = send_peer(p, ROLE_CTL, ++s->next_ctl, 0, ends[0]);
     (void)close(ends[0]);
     if (st != ST_OK) {
         (void)close(ends[1]);

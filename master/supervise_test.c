@@ -9,6 +9,8 @@
 #include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,14 +67,31 @@ on_ask(struct ipc_request *r)
     return fiber_spawn(program_loop(), ask_keyd, to);
 }
 
-static const struct ipc_route smtpd_routes[] = {{MSG_SECRET_LIST, ROLE_BIT(CTL), on_ask, false}, {0}};
+/* What one that was taken over may do to its channel: say what keyd must refuse, or close it without a word. */
+static enum status
+on_misbehave(struct ipc_request *r)
+{
+    struct msg_id how;
+
+    if (!msg_id_get(r->payload, &how))
+        return ST_SYNTAX;
+    if (how.id == 1)
+        return ipc_send(program_peer(ROLE_KEY, 0), MSG_KEY_SIGN, SLICE("?"), -1);
+    for (int fd = 4; fd < 64; fd++)
+        (void)shutdown(fd, SHUT_RDWR);
+    return ST_OK;
+}
+
+static const struct ipc_route smtpd_routes[] = {{MSG_SECRET_LIST, ROLE_BIT(CTL), on_ask, false},
+                                                {MSG_DIGEST_CANCEL, ROLE_BIT(CTL), on_misbehave, false},
+                                                {0}};
 static const struct program smtpd = {.role = ROLE_SMTP, .routes = smtpd_routes};
 
 /* --- the test --- */
 
 static const struct program_row rows[] = {
-    {ROLE_KEY,  "key",    "read=etc", 0, 64, 64,  8, 1},
-    {ROLE_SMTP, "parser", "",         1, 64, 64,  8, 0},
+    {ROLE_KEY,  "key",    "read=etc", 0, 64, 64,  8, 1, 0},
+    {ROLE_SMTP, "parser", "",         1, 64, 64,  8, 0, 2},
 };
 static const struct link_row test_links[] = {{ROLE_SMTP, ROLE_KEY, true, 0}};
 static const struct ipc_route none[] = {{0}};
@@ -102,6 +121,43 @@ round_trip(struct channel *front)
     CHECK_SLICE(2, got.bytes, slice_of("sealed"));
 }
 
+/* How often it was started, when it is ready; else 0. */
+static unsigned
+starts_of(const char *name)
+{
+    AUTO_BUF text = BUF_INIT(4096);
+    const char *line;
+    unsigned n = 0;
+
+    supervisor_status(s, &text);
+    buf_putc(&text, '\0');
+    line = strstr((const char *)text.p, name);
+    return line != NULL && sscanf(line, "%*s %*d ready %u", &n) == 1 ? n : 0;
+}
+
+/* A channel that broke while both live: the more exposed of the two is started anew, at once, and all is well again. */
+static void
+misbehave(uint64_t how)
+{
+    struct channel *front = open_to(ROLE_SMTP);
+    uint64_t began = loop_now(loop);
+    unsigned before = starts_of("smtpd"), others = starts_of("keyd");
+    AUTO_BUF m = BUF_INIT(16);
+
+    msg_id_put(&m, &(struct msg_id){how});
+    CHECK_INT(how, ipc_send(front, MSG_DIGEST_CANCEL, buf_slice(&m), -1), ST_OK);
+    while (starts_of("smtpd") != before + 1) {
+        CHECK(how, loop_now(loop) - began < SECONDS(10));
+        fiber_sleep_until(loop_now(loop) + MSEC(5));
+    }
+    channel_free(front);
+    front = open_to(ROLE_SMTP);
+    round_trip(front);
+    channel_free(front);
+    CHECK(how, loop_now(loop) - began < SECONDS(5)); /* some 300 ms on a machine of its own */
+    CHECK_INT(how, starts_of("keyd"), others);         /* is left alone */
+}
+
 static void
 life(void *arg)
 {
@@ -119,6 +175,8 @@ life(void *arg)
     supervisor_status(s, &text);
     CHECK(4, slice_find_slice(buf_slice(&text), SLICE("ready           2")) < text.n);
     channel_free(front);
+    misbehave(1);
+    misbehave(2);
     supervisor_stop(s);
 }
 

@@ -1,18 +1,18 @@
 #include "master/table.h"
 
-/* role, calls, paths, arena, files, memory, tasks, stop */
+/* role, calls, paths, arena, files, memory, tasks, stop, exposed */
 const struct program_row programs[] = {
-    {ROLE_KEY,    "key",    "read=etc/tls",             0,  64,    64,   8,  3},
-    {ROLE_STORE,  "store",  "write=store write=backup", 0,  12000, 4096, 64, 4},
-    {ROLE_AUTH,   "auth",   "write=auth",               0,  256,   512,  32, 3},
-    {ROLE_MDA,    "parser", "",                         0,  64,    256,  8,  3},
-    {ROLE_SMTP,   "parser", "",                         64, 20000, 512,  8,  1},
-    {ROLE_SUBMIT, "parser", "",                         64, 20000, 512,  8,  1},
-    {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1},
-    {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2},
-    {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2},
+    {ROLE_KEY,    "key",    "read=etc/tls",             0,  64,    64,   8,  3, 0},
+    {ROLE_STORE,  "store",  "write=store write=backup", 0,  12000, 4096, 64, 4, 0},
+    {ROLE_AUTH,   "auth",   "write=auth",               0,  256,   512,  32, 3, 0},
+    {ROLE_MDA,    "parser", "",                         0,  64,    256,  8,  3, 2},
+    {ROLE_SMTP,   "parser", "",                         64, 20000, 512,  8,  1, 2},
+    {ROLE_SUBMIT, "parser", "",                         64, 20000, 512,  8,  1, 2},
+    {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1, 2},
+    {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2, 2},
+    {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2, 2},
     /* After the services, whose last words it carries; new clients are told meanwhile that there is no service. */
-    {ROLE_EDGE,   "edge",   "",                         0,  41000, 1024, 8,  3},
+    {ROLE_EDGE,   "edge",   "",                         0,  41000, 1024, 8,  3, 1},
 };
 const size_t n_programs = COUNT(programs);
 

@@ -14,6 +14,9 @@ struct program_row {
     uint32_t arena_mib; /* its own arena for bodies; 0: none */
     uint32_t files, memory_mib, tasks;
     uint8_t stop;       /* when it is told to stop: 0 first */
+    /* When the channel between two programs has broken, the one with the higher number is started anew, whoever accuses
+     * whom: the more of what strangers send it reads, the higher. Of equals, the accused. */
+    uint8_t exposed;
 };
 
 /* One row a pair. bodies: `consumer` may read `role`'s own arena. replies_mib: arena in which `consumer`

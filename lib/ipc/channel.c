@@ -63,6 +63,7 @@ struct channel {
     const struct ipc_route *routes;
     void (*closed)(struct channel *ch);
     bool dead;              /* broken; `bury` is queued or has run */
+    char fault[64];         /* how the other end broke the contract; empty */
     struct deferred flush, bury, resume;
     struct rest *rest;      /* not NULL: `resume` is queued, and nothing is received before it has run */
     struct buf out;         /* the datagram being gathered */
@@ -177,10 +178,17 @@ die(struct channel *ch)
     loop_defer(ch->loop, &ch->bury); /* not now: callers still hold ch */
 }
 
+const char *
+channel_fault(const struct channel *ch)
+{
+    return ch->fault[0] != '\0' ? ch->fault : NULL;
+}
+
 static void
 breach(struct channel *ch, const char *what)
 {
     stats.broken++;
+    (void)snprintf(ch->fault, sizeof(ch->fault), "%s", what);
     log_at(LOG_LEVEL_ERR, "ipc: %s[%u] broke the contract: %s; channel closed", role_name(ch->role), ch->instance,
            what);
     die(ch);

@@ -20,7 +20,8 @@
  * IPC_INLINE goes that way by itself.
  *
  * Whatever breaks these rules, a type that the sender's role may not send, or
- * a payload its decoder refuses closes the channel, is logged and counted.
+ * a payload its decoder refuses closes the channel, is logged and counted, and estafetad
+ * hears of it and starts one of the two anew (program.h).
  */
 #pragma once
 #include "ipc/messages.h"
@@ -85,6 +86,8 @@ void ipc_answer_fd(struct ipc_sender to, enum status st, struct slice payload, i
 enum role channel_role(const struct channel *ch);
 uint32_t channel_instance(const struct channel *ch);
 bool channel_open(const struct channel *ch);
+/* How the other end broke the contract, if that is why it was closed here; else NULL. Lives as long as the channel. */
+const char *channel_fault(const struct channel *ch);
 /* The shared memory in which the other end writes bodies; NULL without one. */
 const struct shm *channel_in(const struct channel *ch);
 

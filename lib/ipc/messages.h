@@ -46,6 +46,7 @@ enum msg {
     MSG_STOP = 8,
     MSG_CHUNKS_FREE = 9, /* any channel, by channel.c itself: packed le32 chunk numbers */
     MSG_STATS = 10,      /* master <-> program: answered with text lines "name value" */
+    MSG_PEER_LOST = 11,  /* program -> estafetad: msg_peer_lost. My channel to that peer has ended */
 
     /* edged, the services */
     MSG_CONN = 20,       /* edged -> smtpd submitd logind, + fd: msg_conn */
@@ -95,10 +96,18 @@ enum msg {
     FIELD(bytes, confinement)
 IPC_MESSAGE(msg_boot, BOOT_FIELDS)
 
+/* link: the number of this channel; 0: its end is nobody's concern. */
 #define PEER_FIELDS(FIELD) \
     FIELD(u16, role)       \
-    FIELD(u32, instance)
+    FIELD(u32, instance)   \
+    FIELD(u64, link)
 IPC_MESSAGE(msg_peer, PEER_FIELDS)
+
+/* link: as PEER said. fault: how that peer broke the contract; empty: its end was closed. */
+#define PEER_LOST_FIELDS(FIELD) \
+    FIELD(u64, link)            \
+    FIELD(bytes, fault)
+IPC_MESSAGE(msg_peer_lost, PEER_LOST_FIELDS)
 
 /* kind: enum arena_kind. OWN: this program's own, writable. IN: what that peer writes, read-only.
  * OUT: writable, for big replies to that peer; the peer gets it as REPLIES, read-only. */

@@ -16,6 +16,7 @@
 struct peer {
     enum role role;
     uint32_t instance;
+    uint64_t link;           /* the channel's number, for estafetad; 0: not its concern */
     struct channel *channel; /* NULL between a restart's end and beginning */
     bool used, had_ended;
 };
@@ -152,6 +153,19 @@ program_ask(enum role role, enum msg type, struct slice payload, uint64_t deadli
     }
 }
 
+/* Only estafetad can make a new channel; and it judges whether one of the two has to be started anew. */
+static void
+tell_lost(const struct peer *peer, const struct channel *ch)
+{
+    const char *fault = channel_fault(ch);
+    AUTO_BUF m = BUF_INIT(256);
+
+    if (peer->link == 0)
+        return;
+    msg_peer_lost_put(&m, &(struct msg_peer_lost){peer->link, fault != NULL ? slice_of(fault) : SLICE("")});
+    (void)ipc_send(self.master, MSG_PEER_LOST, buf_slice(&m), -1);
+}
+
 static void
 on_peer_closed(struct channel *ch)
 {
@@ -162,6 +176,7 @@ on_peer_closed(struct channel *ch)
             continue;
         peer->channel = NULL;
         peer->had_ended = true;
+        tell_lost(peer, ch);
         if (peer->role == ROLE_CTL)
             peer->used = false; /* an administrator's command has ended */
         if (self.program->peer_gone != NULL)
@@ -227,6 +242,7 @@ on_peer(struct ipc_request *r)
     if (st != ST_OK)
         return st;
     r->fd = -1;
+    peer->link = m.link;
     if (!self.going) /* what they said already is for the confined program, with its settings read */
         channel_hold(peer->channel, true);
     if ((peer->had_ended || self.going) && self.program->peer_new != NULL)

@@ -10,7 +10,7 @@
  *   ARENA {...} + fd              (any number)
  *   LISTEN {...} + fd             (edged)
  *   GO                                          READY
- *   PEER ... again when a peer was restarted
+ *   PEER ... again when a peer was restarted      PEER_LOST {link, fault} when a channel has ended
  *   RELOAD {settings}                           RELOADED {status, text}
  *   STOP                                        (exits 0)
  *

@@ -197,6 +197,15 @@ forbidden(struct victim *v)
     end();
 }
 
+/* Breaks the contract with stored, and lives on without a channel to it: only estafetad can mend that. */
+static void
+stay(struct victim *v)
+{
+    AUTO_BUF payload = BUF_INIT(64), reply = BUF_INIT(IPC_PAYLOAD_MAX);
+
+    tell(v, "stay", status_name(ask(ROLE_STORE, MSG_STORE_DUMP, &payload, &reply)));
+}
+
 /* A good request cut at the length that the words say. */
 static void
 cut(struct victim *v)
@@ -331,6 +340,7 @@ run(void *arg)
         {"handles",    others_handles    },
         {"show",       show_handle       },
         {"forbidden",  forbidden         },
+        {"stay",       stay              },
         {"cut",        cut               },
         {"chunks",     chunks            },
         {"done",       others_connections},
