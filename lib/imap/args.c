@@ -228,6 +228,7 @@ imap_args_append(struct slice args, struct arena *a, struct imap_append *out, co
         got.has_time = true;
         TRY(take_space(&args, why));
     }
+    got.utf8 = take_literal_nocase(&args, SLICE("UTF8 ("));
     TRY(at_end(args, why)); /* the message's literal was cut off */
     *out = got;
     return ST_OK;

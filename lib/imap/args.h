@@ -74,6 +74,7 @@ struct imap_append {
     struct imap_flags flags;
     bool has_time;
     struct imap_time time;
+    bool utf8; /* "UTF8 (" (RFC 6855 4) */
 };
 MUST_CHECK enum status imap_args_append(struct slice args, struct arena *a, struct imap_append *out,
                                         const char **why);

@@ -22,8 +22,11 @@ imap_reader_next(struct imap_reader *r)
 void
 imap_reader_body_done(struct imap_reader *r)
 {
+    bool utf8 = r->body_utf8;
+
     imap_reader_next(r);
     r->after_body = true;
+    r->body_utf8 = utf8;
 }
 
 struct slice
@@ -58,7 +61,7 @@ is_message(const struct imap_reader *r, size_t brace)
     struct slice at = slice_sub(buf_slice(&r->text), 0, brace), tag;
 
     return r->limits.body > 0 && imap_take_tag(&at, &tag) == ST_OK && take_literal_nocase(&at, SLICE(" APPEND ")) &&
-           at.n > 1 && at.p[at.n - 1] == ' ';
+           at.n > 1 && (at.p[at.n - 1] == ' ' || slice_has_suffix_nocase(at, SLICE(" UTF8 (")));
 }
 
 static enum status
@@ -72,9 +75,12 @@ on_literal(struct imap_reader *r, struct imap_literal lit)
         r->text.n = r->line + lit.at;
         r->body = true;
         r->body_sync = lit.sync;
+        r->body_utf8 = buf_slice(&r->text).p[r->text.n - 1] == '(';
         r->body_n = lit.n;
         return ST_OK;
     }
+    if (lit.eight)
+        return fail(r, ST_SYNTAX, !lit.sync, "Only a message is a literal8");
     if (++r->literals > r->limits.literals)
         return fail(r, ST_LIMIT, !lit.sync, "Too many literals in one command");
     if (lit.n > room || (!lit.sync && lit.n > r->limits.nonsync))
@@ -100,6 +106,8 @@ on_line(struct imap_reader *r)
         return fail(r, ST_SYNTAX, has && !lit.sync, "Lines end in CR LF");
     if (slice_find(line, '\r') < line.n || slice_find(line, '\0') < line.n)
         return fail(r, ST_SYNTAX, has && !lit.sync, "CR and NUL are not allowed in a line");
+    if (r->after_body && r->body_utf8 && !take_byte(&line, ')'))
+        return fail(r, ST_SYNTAX, has && !lit.sync, "UTF8 ends in \")\"");
     if (r->after_body && line.n > 0)
         return fail(r, ST_SYNTAX, has && !lit.sync, "APPEND takes one message, and nothing follows it");
     if (has)

@@ -28,6 +28,7 @@ struct imap_reader {
     bool fatal;        /* after a failure: what follows cannot be told apart from commands; reply and close */
     bool body;         /* after ST_OK: the message of an APPEND comes next */
     bool body_sync;    /*   when the client waits for "+ " */
+    bool body_utf8;    /*   when it is "UTF8 (~{n}": a ")" follows it (RFC 6855 4) */
     bool after_body;   /* the rest of an APPEND's command is read */
     uint64_t body_n;
     const char *why;   /* after a failure: a reply's text. Static storage */
@@ -39,7 +40,7 @@ void imap_reader_done(struct imap_reader *r);
  * ST_MORE: all eaten, feed more; or go_ahead: send "+ ", feed the rest (of a client that did not wait for it). ST_OK: imap_reader_text() is a command.
  * ST_SYNTAX, ST_LIMIT: `why` tells; unless `fatal` the next command may follow after imap_reader_next(). */
 MUST_CHECK enum status imap_reader_feed(struct imap_reader *r, struct slice *in);
-/* The command without its last CR LF; of an APPEND, what is before the message's "{". Good until the next call. */
+/* The command without its last CR LF; of an APPEND, what is before the message's "{" or "~{". Good until the next call. */
 struct slice imap_reader_text(const struct imap_reader *r);
 /* For replies about what could not be parsed: the tag if there is one, else "*". */
 struct slice imap_reader_tag(const struct imap_reader *r);

@@ -30,6 +30,10 @@ TEST(reader)
         {"a append x (\\Seen) {5+}\r\nb", ST_OK,     "a append x (\\Seen) ",     "b",        false, false, true,  5   },
         {"a APPEND {5}\r\n",              ST_MORE,   "a APPEND {5}\r\n",         "",         true,  false, false, 0   },
         {"a APPEND {1+}\r\nx {7+}\r\nb",  ST_OK,     "a APPEND {1+}\r\nx ",      "b",        false, false, true,  7   },
+        {"a APPEND x ~{9+}\r\nb",         ST_OK,     "a APPEND x ",              "b",        false, false, true,  9   },
+        {"a APPEND x UTF8 (~{9}\r\n",     ST_OK,     "a APPEND x UTF8 (",        "",         false, false, true,  9   },
+        {"a X ~{9}\r\nb",                 ST_SYNTAX, "a X ~{9}\r\n",             "b",        false, false, false, 0   },
+        {"a X ~{9+}\r\nb",                ST_SYNTAX, "a X ~{9+}\r\n",            "b",        false, true,  false, 0   },
         {"a APPEND x {1001}\r\nb",        ST_LIMIT,  "a APPEND x {1001}\r\n",    "b",        false, false, false, 0   },
         {"a APPEND x {1001+}\r\nb",       ST_LIMIT,  "a APPEND x {1001+}\r\n",   "b",        false, true,  false, 0   },
     };
@@ -117,6 +121,18 @@ TEST(reader_after_body)
     in = SLICE(" {5+}\r\n");
     CHECK_INT(6, imap_reader_feed(&r, &in), ST_SYNTAX);
     CHECK(7, r.fatal);
+    imap_reader_next(&r);
+    in = SLICE("a APPEND x UTF8 (~{5}\r\n");
+    CHECK_INT(8, imap_reader_feed(&r, &in), ST_OK);
+    imap_reader_body_done(&r);
+    in = SLICE(")\r\n");
+    CHECK_INT(9, imap_reader_feed(&r, &in), ST_OK);
+    imap_reader_next(&r);
+    in = SLICE("a APPEND x UTF8 (~{5}\r\n");
+    CHECK_INT(10, imap_reader_feed(&r, &in), ST_OK);
+    imap_reader_body_done(&r);
+    in = SLICE("\r\n");
+    CHECK_INT(11, imap_reader_feed(&r, &in), ST_SYNTAX);
     imap_reader_done(&r);
 }
 

@@ -28,6 +28,16 @@ static const struct item_row {
     {"RFC822",        0, true, {.what = IMAP_SECTION_ALL, .as = IMAP_AS_RFC822}},
 };
 
+static const struct binary_row {
+    const char *name;
+    enum imap_section_name as;
+    bool peek;
+} binary_rows[] = {
+    {"BINARY[",      IMAP_AS_BINARY,      false},
+    {"BINARY.PEEK[", IMAP_AS_BINARY,      true },
+    {"BINARY.SIZE[", IMAP_AS_BINARY_SIZE, true },
+};
+
 enum { FAST = IMAP_FETCH_FLAGS | IMAP_FETCH_INTERNALDATE | IMAP_FETCH_SIZE };
 static const struct macro_row {
     const char *name;
@@ -99,13 +109,19 @@ take_parts(struct slice *in, struct arena *a, struct imap_section *s, bool *word
     return ST_OK;
 }
 
+static bool
+take_number63(struct slice *in, uint64_t *n)
+{
+    return take_number(in, INT64_MAX, n);
+}
+
 static enum status
 take_partial(struct slice *in, struct imap_section *s, const char **why)
 {
     if (!take_byte(in, '<'))
         return ST_OK;
-    if (imap_take_number(in, &s->from) != ST_OK || !take_byte(in, '.') ||
-        imap_take_nz_number(in, &s->most) != ST_OK || !take_byte(in, '>'))
+    if (!take_number63(in, &s->from) || !take_byte(in, '.') || !take_number63(in, &s->most) || s->most == 0 ||
+        !take_byte(in, '>'))
         return bad(why, ST_SYNTAX, "A partial looks like <0.1024>");
     s->partial = true;
     return ST_OK;
@@ -139,6 +155,20 @@ take_section(struct slice *in, struct arena *a, struct imap_section *s, const ch
     return take_partial(in, s, why);
 }
 
+/* After "BINARY[" and its kin (RFC 3516 4.2, 4.3): parts and nothing else. */
+static enum status
+take_binary(struct slice *in, struct arena *a, struct imap_section *s, const char **why)
+{
+    bool word;
+    enum status st = take_parts(in, a, s, &word, why);
+
+    if (st != ST_OK)
+        return st;
+    if ((word && s->n_parts > 0) || !take_byte(in, ']'))
+        return bad(why, ST_SYNTAX, "BINARY takes a part's number");
+    return s->as == IMAP_AS_BINARY ? take_partial(in, s, why) : ST_OK;
+}
+
 static bool
 at_word_end(struct slice at)
 {
@@ -164,6 +194,15 @@ take_item(struct slice *in, struct arena *a, struct imap_fetch *f, const char **
         (s.peek = take_literal_nocase(in, SLICE("BODY.PEEK[")))) {
         enum status st = take_section(in, a, &s, why);
 
+        return st == ST_OK ? add_section(f, s, why) : st;
+    }
+    for (size_t i = 0; i < COUNT(binary_rows); i++) {
+        enum status st;
+
+        if (!take_literal_nocase(in, slice_of(binary_rows[i].name)))
+            continue;
+        s = (struct imap_section){.as = binary_rows[i].as, .peek = binary_rows[i].peek};
+        st = take_binary(in, a, &s, why);
         return st == ST_OK ? add_section(f, s, why) : st;
     }
     for (size_t i = 0; i < COUNT(item_rows); i++) {
@@ -226,10 +265,10 @@ void
 imap_put_section(struct buf *b, const struct imap_section *s)
 {
     static const char *const words[] = {"", "HEADER", "HEADER.FIELDS", "HEADER.FIELDS.NOT", "TEXT", "MIME"};
-    static const char *const names[] = {"BODY[", "RFC822", "RFC822.HEADER", "RFC822.TEXT"};
+    static const char *const names[] = {"BODY[", "RFC822", "RFC822.HEADER", "RFC822.TEXT", "BINARY[", "BINARY.SIZE["};
 
     buf_puts(b, names[s->as]);
-    if (s->as != IMAP_AS_BODY)
+    if (s->as != IMAP_AS_BODY && s->as != IMAP_AS_BINARY && s->as != IMAP_AS_BINARY_SIZE)
         return;
     for (size_t i = 0; i < s->n_parts; i++) {
         if (i > 0)

@@ -1,5 +1,5 @@
 /*
- * What FETCH asks for (RFC 3501 6.4.5): items, and sections of the message.
+ * What FETCH asks for (RFC 3501 6.4.5, RFC 3516 4): items, and sections of the message.
  * Pure; results point into the input or the arena.
  */
 #pragma once
@@ -29,14 +29,21 @@ enum imap_section_what {
 };
 
 /* An answer's name: RFC822 and its kin are sections that are called otherwise. */
-enum imap_section_name { IMAP_AS_BODY, IMAP_AS_RFC822, IMAP_AS_RFC822_HEADER, IMAP_AS_RFC822_TEXT };
+enum imap_section_name {
+    IMAP_AS_BODY,
+    IMAP_AS_RFC822,
+    IMAP_AS_RFC822_HEADER,
+    IMAP_AS_RFC822_TEXT,
+    IMAP_AS_BINARY,     /* decoded */
+    IMAP_AS_BINARY_SIZE /* how long it is, decoded */
+};
 
 struct imap_section {
     enum imap_section_what what;
     enum imap_section_name as;
     bool peek; /* does not set \Seen */
     bool partial;
-    uint32_t from, most; /* when partial; most > 0 */
+    uint64_t from, most; /* when partial; most > 0 (RFC 9051 9: 63 bits) */
     uint32_t *parts;     /* "1.2" */
     size_t n_parts;
     struct slice *fields; /* as written */

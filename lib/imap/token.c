@@ -206,7 +206,8 @@ imap_literal_header(struct slice line, struct imap_literal *out)
     /* A number past 64 bits is a literal all the same, larger than any limit. */
     if (!take_number(&digits, UINT64_MAX, &got.n))
         got.n = UINT64_MAX;
-    got.at = at - 1;
+    got.eight = at > 1 && line.p[at - 2] == '~';
+    got.at = at - (got.eight ? 2 : 1);
     *out = got;
     return true;
 }

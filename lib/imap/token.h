@@ -29,7 +29,8 @@ MUST_CHECK enum status imap_take_nz_number(struct slice *in, uint32_t *out);
 
 /* A literal's header at the end of a line without its CR LF. */
 struct imap_literal {
-    size_t at; /* offset of "{" */
+    size_t at;  /* offset of "{", or of the "~" before it */
+    bool eight; /* "~{n}" (RFC 3516 7): may hold NULs */
     uint64_t n;
     bool sync; /* the client waits for "+ " (RFC 7888: not after "{n+}") */
 };

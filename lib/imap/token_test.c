@@ -83,6 +83,7 @@ TEST(literal_header)
         {"a LOGIN {5}",                true,  5,          true,  8},
         {"{0+}",                       true,  0,          false, 0},
         {"x{99999999999999999999999}", true,  UINT64_MAX, true,  1},
+        {"a X ~{5+}",                  true,  5,          false, 4},
         {"x}",                         false, 0,          false, 0},
         {"x{}",                        false, 0,          false, 0},
         {"x{+}",                       false, 0,          false, 0},

@@ -159,6 +159,8 @@ run_append(struct session *s, struct command *c, uint64_t n, bool sync)
     st = imap_args_append(c->in.args, &c->arena, &want, &why);
     if (st != ST_OK) {
         answer_parse(s, c, st, why);
+    } else if (want.utf8 && !(s->enabled & ENABLED_UTF8)) {
+        answer_bad(s, c, "UTF8 needs ENABLE UTF8=ACCEPT"); /* RFC 6855 4 */
     } else if (n == 0) {
         answer(c, "NO [CANNOT] A message has bytes");
     } else {

@@ -93,6 +93,8 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " ESEARCH"                                                                                               \
     " SEARCHRES"                                                                                             \
     " WITHIN"                                                                                                \
+    " BINARY"                                                                                                \
+    " APPENDLIMIT=52428800"                                                                                  \
     "] Logged in\r\n"
 #define FLAGS_LINE(keywords) "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft" keywords ")\r\n"
 #define PERMANENT(keywords)                                                                                  \

@@ -6,6 +6,7 @@
 #include "mime/date.h"
 #include "mime/header.h"
 #include "mime/imap_view.h"
+#include "mime/transfer.h"
 
 #define ROWS_BATCH   256u
 #define DIGEST_BATCH 64u
@@ -18,6 +19,7 @@ struct fetch {
     bool digests;           /* wanted for every message */
     uint32_t head;          /* first bytes wanted of every message; 0: none */
     struct uidset seen_now; /* \Seen was set by this command */
+    bool unknown; /* a part could not be decoded (RFC 3516 4.3) */
     bool begun; /* some of the present message's answer is with the stream: there is no way back */
 };
 
@@ -143,12 +145,152 @@ put_range(struct fetch *f, struct message *m, const struct imap_section *section
     return ST_OK;
 }
 
+/* --- BINARY (RFC 3516 4.2) --- */
+
+/* A part on its way out of its transfer encoding. */
+struct decoding {
+    struct transfer transfer;
+    struct imap_range range; /* not yet read */
+    struct buf piece;
+};
+
+/* Which part, and how it is encoded: only leaves are (RFC 3516 4.2, RFC 2045 6.4); of the whole message and of parts
+ * that hold others the bytes are as they stand. ST_NOTFOUND; ST_UNSUPPORTED: the encoding is not known. */
+static enum status
+find_encoded(struct message *m, const struct imap_section *section, struct decoding *d)
+{
+    struct digest_part part;
+    enum status st = find_range(m, section, &d->range);
+
+    transfer_init(&d->transfer, (struct slice){0});
+    if (st != ST_OK || section->n_parts == 0)
+        return st;
+    st = imap_find_part(&m->view, section->parts, section->n_parts, &part);
+    if (st == ST_OK && (part.flags & (PART_MULTIPART | PART_MESSAGE)) == 0)
+        transfer_init(&d->transfer, part.encoding);
+    return st == ST_OK && d->transfer.kind == TRANSFER_UNKNOWN ? ST_UNSUPPORTED : st;
+}
+
+/* Some more of it in d->piece; perhaps nothing. */
+static enum status
+decode_more(struct message *m, struct decoding *d)
+{
+    struct slice bytes;
+    enum status st = message_read(m, d->range.at, d->range.n, &bytes);
+
+    buf_clear(&d->piece);
+    if (st != ST_OK)
+        return st;
+    transfer_feed(&d->transfer, bytes, &d->piece);
+    d->range.at += bytes.n;
+    d->range.n -= bytes.n;
+    if (d->range.n == 0)
+        transfer_end(&d->transfer, &d->piece);
+    fiber_yield_if_long();
+    return buf_ok(&d->piece) ? ST_OK : ST_MEMORY;
+}
+
+/* How long it is must be said before it is sent: it is decoded twice. */
+static enum status
+decoded_size(struct message *m, struct decoding d, uint64_t *n)
+{
+    enum status st = ST_OK;
+
+    d.piece = BUF_INIT(READ_SLICE + sizeof d.transfer.held);
+    *n = 0;
+    while (st == ST_OK && d.range.n > 0) {
+        st = decode_more(m, &d);
+        *n += d.piece.n;
+    }
+    buf_done(&d.piece);
+    return st;
+}
+
+static enum status
+put_decoded(struct fetch *f, struct message *m, struct decoding *d, struct imap_range want)
+{
+    enum status st = ST_OK;
+
+    d->piece = BUF_INIT(READ_SLICE + sizeof d->transfer.held);
+    while (st == ST_OK && want.n > 0 && !f->s->over) {
+        struct slice piece;
+
+        st = d->range.n > 0 ? decode_more(m, d) : ST_CORRUPT; /* it was longer a moment ago */
+        piece = buf_slice(&d->piece);
+        if (st != ST_OK)
+            break;
+        if (want.at >= piece.n) {
+            want.at -= piece.n;
+            continue;
+        }
+        piece = slice_sub(piece, (size_t)want.at, want.n < SIZE_MAX ? (size_t)want.n : SIZE_MAX);
+        want = (struct imap_range){0, want.n - piece.n};
+        if (piece.n > FLUSH_TEXT || want.n > 0)
+            put(f, piece);
+        else
+            buf_put(&f->c->text, piece);
+    }
+    buf_done(&d->piece);
+    return st;
+}
+
+static enum status
+put_binary(struct fetch *f, struct message *m, const struct imap_section *section)
+{
+    struct decoding d = {0};
+    struct imap_range want = {0};
+    uint64_t size = 0;
+    enum status st = find_encoded(m, section, &d);
+    bool there = st != ST_NOTFOUND || !m->digested;
+
+    if (st == ST_OK && d.transfer.kind == TRANSFER_IDENTITY)
+        size = d.range.n;
+    else if (st == ST_OK)
+        st = decoded_size(m, d, &size);
+    if (st != ST_OK && there)
+        return st;
+    imap_put_section(&f->c->text, section);
+    if (section->as == IMAP_AS_BINARY_SIZE) {
+        buf_printf(&f->c->text, " %" PRIu64, size); /* of what is not there, 0: the grammar has no NIL */
+        return ST_OK;
+    }
+    if (!there) {
+        buf_puts(&f->c->text, " NIL");
+        return ST_OK;
+    }
+    want.n = size;
+    cut(section, &want);
+    buf_printf(&f->c->text, " ~{%" PRIu64 "}\r\n", want.n); /* RFC 3516 4.2: literal8, there may be NULs */
+    return put_decoded(f, m, &d, want);
+}
+
+/* RFC 3516 4.3: what cannot be decoded fails, before anything of the message is sent. */
+static enum status
+check_binary(struct fetch *f, struct message *m)
+{
+    for (size_t i = 0; i < f->want.n; i++) {
+        const struct imap_section *section = &f->want.sections[i];
+        struct decoding d;
+        enum status st;
+
+        if (section->as != IMAP_AS_BINARY && section->as != IMAP_AS_BINARY_SIZE)
+            continue;
+        st = find_encoded(m, section, &d);
+        if (st != ST_OK && (st != ST_NOTFOUND || !m->digested))
+            return st;
+    }
+    return ST_OK;
+}
+
 static enum status
 put_one_section(struct fetch *f, struct message *m, const struct imap_section *section)
 {
     struct imap_range range;
-    enum status st = find_range(m, section, &range);
+    enum status st;
 
+    if (section->as == IMAP_AS_BINARY || section->as == IMAP_AS_BINARY_SIZE)
+        return put_binary(f, m, section);
+    st = find_range(m, section, &range);
     if (st == ST_NOTFOUND && m->digested) {
         imap_put_section(&f->c->text, section);
         buf_puts(&f->c->text, " NIL");
@@ -214,6 +356,9 @@ put_message(struct fetch *f, const struct message_row *row, const struct digest_
     if (digest != NULL)
         message_take_digest(&m, digest);
     message_take_head(&m, head);
+    st = check_binary(f, &m);
+    if (st != ST_OK)
+        return st;
     buf_printf(out, "* %u FETCH (", uidset_seq(&f->s->box.view, row->uid));
     put_row(f, row, &first);
     for (size_t i = 0; i < COUNT(views) && st == ST_OK; i++)
@@ -300,7 +445,8 @@ fetch_all(struct fetch *f, const struct uidset *wanted, bool *missing)
             f->c->text.n = mark;
         else
             done++;
-        if (st != ST_OK && st != ST_NOTFOUND) {
+        f->unknown |= st == ST_UNSUPPORTED;
+        if (st != ST_OK && st != ST_NOTFOUND && st != ST_UNSUPPORTED) {
             rows.st = st;
             break;
         }
@@ -348,7 +494,9 @@ on_fetch(struct session *s, struct command *c)
         set_seen(&f, &wanted);
     buf_clear(&c->answer);
     fetch_all(&f, &wanted, &missing);
-    if (c->answer.n == 0 && missing && !c->in.uid)
+    if (c->answer.n == 0 && f.unknown)
+        answer(c, "NO [UNKNOWN-CTE] A part is encoded in a way that is not known");
+    else if (c->answer.n == 0 && missing && !c->in.uid)
         answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone"); /* RFC 2180 4.1.2 */
     else if (c->answer.n == 0)
         answer(c, "OK FETCH completed");

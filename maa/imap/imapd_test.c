@@ -321,7 +321,7 @@ try_append(struct stream *c)
     SAYS(c, "a APPEND nowhere {5}\r\n", "a NO [TRYCREATE] No such mailbox\r\n"); /* before it is sent */
     SAYS(c, "a APPEND nowhere {5+}\r\n12345\r\nb NOOP\r\n",
          "a NO [TRYCREATE] No such mailbox\r\nb OK NOOP completed\r\n");
-    SAYS(c, "a APPEND Sent {99999999999}\r\n", "a NO [LIMIT] The message is larger than 52428800 bytes\r\n");
+    SAYS(c, "a APPEND Sent {99999999999}\r\n", "a NO [TOOBIG] The message is larger than 52428800 bytes\r\n");
     SAYS(c, "a APPEND Sent (\\Recent) {5}\r\n", "a BAD \\Recent cannot be set\r\n");
     SAYS(c, "a APPEND Sent {0}\r\n", "a NO [CANNOT] A message has bytes\r\n");
     SAYS(c, "a APPEND Sent (\\Seen $Mine) \"17-Jul-1996 02:44:25 -0700\" {20}\r\n", "+ go ahead\r\n");

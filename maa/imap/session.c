@@ -178,7 +178,9 @@ put_capabilities(struct buf *out)
                   " STATUS=SIZE"
                   " ESEARCH"
                   " SEARCHRES"
-                  " WITHIN");
+                  " WITHIN"
+                  " BINARY");
+    buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)imapd.settings.message_size); /* RFC 7889 3 */
 }
 
 static void
@@ -360,9 +362,8 @@ refuse_command(struct session *s, enum status st)
     command_begin(&c);
     c.in.tag = imap_reader_tag(r);
     if (st == ST_LIMIT && r->why != NULL && slice_eq(slice_of(r->why), SLICE("Message too large")))
-        answer(
-            &c, "NO [LIMIT] The message is larger than %llu bytes",
-            (unsigned long long)imapd.settings.message_size); /* RFC 7889 4 says TOOBIG; clients know LIMIT */
+        answer(&c, "NO [TOOBIG] The message is larger than %llu bytes",
+               (unsigned long long)imapd.settings.message_size); /* RFC 7889 4 */
     else
         answer_bad(s, &c, r->why != NULL ? r->why : "Not a command");
     command_end(s, &c, TELL_NOTHING);
