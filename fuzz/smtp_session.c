@@ -110,6 +110,13 @@ on_starttls(struct smtp_session *s, int fd)
 }
 
 static void
+on_note(struct smtp_session *s, const struct smtp_reply *reply)
+{
+    assert(reply->log[0] != '\0');
+    maillog_note(s, reply);
+}
+
+static void
 on_ended(struct smtp_session *s)
 {
     ended = true;
@@ -117,7 +124,7 @@ on_ended(struct smtp_session *s)
 }
 
 static const struct smtp_backend backend = {on_rcpt,    on_begin, on_room,  on_used,     on_drop,
-                                            on_deliver, on_auth,  on_abort, on_starttls, on_ended};
+                                            on_deliver, on_auth,  on_abort, on_starttls, on_note, on_ended};
 
 static void
 on_late(struct timer *t)
@@ -153,6 +160,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                  .max_recipients = 3,
                                  .max_errors = 20,
                                  .max_commands = 200,
+                                 .max_idle_commands = 50,
+                                 .max_hops = 3,
+                                 .dsn = true,
+                                 .session_timeout = SECONDS(60),
                                  .idle_timeout = SECONDS(60),
                                  .data_timeout = SECONDS(60)};
     struct smtp_session s = {.policy = &policy, .backend = &backend};

@@ -59,6 +59,10 @@
     SET(count, max_recipients, "1000", "100", "1000", "Recipients of a message.")                                     \
     SET(count, max_errors, "20", "1", "10000", "Refused commands until a session is ended.")                          \
     SET(count, max_commands, "100000", "100", "100000000", "Commands until a session is ended.")                      \
+    SET(count, max_idle_commands, "100", "10", "1000000", "Commands that bring no message nearer, until one is accepted.") \
+    SET(count, max_hops, "25", "5", "1000", "Received fields of a message; with more it loops.")                       \
+    SET(bool, success_notices, "no", "no", "yes", "Offer DSN (RFC 3461): what NOTIFY=SUCCESS asks is then sent.")      \
+    SET(duration, session_timeout, "6h", "1m", "7d", "How long a session may last; no message is cut off.")            \
     SET(duration, smtp_idle_timeout, "5m", "1s", "1h", "How long an SMTP client may stay silent.")                    \
     SET(duration, data_timeout, "30m", "10s", "1d", "How long one message may take to come.")                         \
     SET(bool, cleartext_passwords, "no", "no", "yes", "Take PLAIN and LOGIN without TLS, except from this host.")

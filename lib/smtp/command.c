@@ -122,6 +122,8 @@ smtp_xtext_put(struct buf *out, struct slice text)
 struct target {
     struct smtp_mail *mail;
     struct smtp_rcpt *rcpt;
+    uint32_t offered;
+    bool utf8; /* MAIL said SMTPUTF8 */
 };
 
 static bool
@@ -135,10 +137,19 @@ set_size(struct target t, struct slice value)
 static bool
 set_body(struct target t, struct slice value)
 {
-    bool eight = slice_eq_nocase(value, SLICE("8BITMIME"));
+    static const struct slice words[] = {
+        [SMTP_BODY_7BIT] = {(const uint8_t *)"7BIT", 4},
+        [SMTP_BODY_8BITMIME] = {(const uint8_t *)"8BITMIME", 8},
+        [SMTP_BODY_BINARYMIME] = {(const uint8_t *)"BINARYMIME", 10},
+    };
+    size_t most = t.offered & SMTP_OFFER_CHUNKING ? COUNT(words) : SMTP_BODY_BINARYMIME;
 
-    t.mail->body = eight ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
-    return eight || slice_eq_nocase(value, SLICE("7BIT"));
+    for (size_t i = 0; i < most; i++)
+        if (slice_eq_nocase(value, words[i])) {
+            t.mail->body = (enum smtp_body)i;
+            return true;
+        }
+    return false;
 }
 
 static bool
@@ -203,6 +214,48 @@ set_notify(struct target t, struct slice value)
     return !(got & SMTP_NOTIFY_NEVER) || got == SMTP_NOTIFY_NEVER;
 }
 
+/* "\x{HEX}" of utf-8-addr-xtext (RFC 6533 3), behind its backslash: two to six digits, and no control. */
+static bool
+take_embedded(struct slice *in)
+{
+    struct slice at = *in;
+    size_t digits = 0;
+    uint32_t c = 0;
+    int digit;
+
+    if (!take_literal(&at, SLICE("x{")))
+        return false;
+    for (; digits < 6 && at.n > 0 && (digit = hex_digit(at.p[0])) >= 0; digits++) {
+        c = c * 16 + (uint32_t)digit;
+        at = slice_skip(at, 1);
+    }
+    if (digits < 2 || !take_byte(&at, '}') || c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0xd800 && c < 0xe000) ||
+        c > 0x10ffff)
+        return false;
+    *in = at;
+    return true;
+}
+
+/* The address of ORCPT=utf-8; (RFC 6533 3): characters beyond ASCII as they are only after SMTPUTF8. */
+static bool
+is_utf8_xtext(struct slice at, bool utf8)
+{
+    while (at.n > 0) {
+        if (at.p[0] >= 0x80) {
+            if (!utf8 || !smtp_take_utf8(&at))
+                return false;
+        } else if (take_byte(&at, '\\')) {
+            if (!take_embedded(&at))
+                return false;
+        } else if (!is_graphic(at.p[0]) || at.p[0] == '+' || at.p[0] == '=') {
+            return false;
+        } else {
+            at = slice_skip(at, 1);
+        }
+    }
+    return true;
+}
+
 /* RFC 3461 4.2: addr-type ";" xtext */
 static bool
 set_orcpt(struct target t, struct slice value)
@@ -213,6 +266,8 @@ set_orcpt(struct target t, struct slice value)
     if (t.rcpt->orcpt_type.n == 0 || !take_byte(&value, ';'))
         return false;
     t.rcpt->orcpt = value;
+    if (slice_eq_nocase(t.rcpt->orcpt_type, SLICE("utf-8")))
+        return value.n > 0 && is_utf8_xtext(value, t.utf8);
     return value.n > 0 && is_xtext(value);
 }
 
@@ -225,7 +280,7 @@ static const struct parameter {
     const char *form;
 } parameters[] = {
     {"SIZE", false, SMTP_OFFER_SIZE, set_size, "SIZE=number"},
-    {"BODY", false, SMTP_OFFER_8BITMIME, set_body, "BODY=7BIT or BODY=8BITMIME"},
+    {"BODY", false, SMTP_OFFER_8BITMIME, set_body, "BODY=7BIT, 8BITMIME or (with BDAT) BINARYMIME"},
     {"AUTH", false, SMTP_OFFER_AUTH, set_auth, "AUTH=address in xtext, or AUTH=<>"},
     {"RET", false, SMTP_OFFER_DSN, set_ret, "RET=FULL or RET=HDRS"},
     {"ENVID", false, SMTP_OFFER_DSN, set_envid, "ENVID=xtext of at most 100 characters"},
@@ -298,6 +353,21 @@ parse_path(struct slice *at, struct slice keyword, bool utf8, struct smtp_path *
 }
 
 enum status
+smtp_bdat_parse(struct slice args, uint64_t *size, bool *last)
+{
+    struct slice at = args;
+    uint64_t n;
+
+    if (!take_number(&at, UINT64_MAX / 4, &n))
+        return ST_SYNTAX;
+    if (at.n > 0 && (!take_byte(&at, ' ') || !slice_eq_nocase(slice_trim(at), SLICE("LAST"))))
+        return ST_SYNTAX;
+    *size = n;
+    *last = at.n > 0;
+    return ST_OK;
+}
+
+enum status
 smtp_mail_parse(struct slice args, uint32_t offered, struct smtp_mail *mail, struct err *err)
 {
     struct smtp_mail got = {0};
@@ -306,7 +376,7 @@ smtp_mail_parse(struct slice args, uint32_t offered, struct smtp_mail *mail, str
     enum status st = parse_path(&at, SLICE("FROM:"), utf8, &got.from, err);
 
     if (st == ST_OK)
-        st = parse_parameters(at, offered, (struct target){.mail = &got}, err);
+        st = parse_parameters(at, offered, (struct target){.mail = &got, .offered = offered}, err);
     if (st == ST_OK && utf8 && !got.utf8)
         st = err_set(err, ST_SYNTAX, "Bad use of SMTPUTF8");
     if (st == ST_OK)
@@ -324,7 +394,7 @@ smtp_rcpt_parse(struct slice args, uint32_t offered, bool utf8, struct smtp_rcpt
     if (st == ST_OK && smtp_path_null(got.to))
         st = err_set(err, ST_SYNTAX, "A recipient cannot be the null address");
     if (st == ST_OK)
-        st = parse_parameters(at, offered, (struct target){.rcpt = &got}, err);
+        st = parse_parameters(at, offered, (struct target){.rcpt = &got, .offered = offered, .utf8 = utf8}, err);
     if (st == ST_OK)
         *rcpt = got;
     return st;

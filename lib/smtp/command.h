@@ -21,7 +21,8 @@ MUST_CHECK enum status smtp_command_split(struct slice line, struct slice *verb,
  * world's Windows hosts say them), as is anything printable without a space: the name proves nothing. */
 MUST_CHECK enum status smtp_helo_parse(struct slice args, struct slice *name);
 
-enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME }; /* RFC 6152; the first when not said */
+/* RFC 6152, RFC 3030 3; the first when not said */
+enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 
 /* What a service offers; a parameter of what it does not offer is unknown (RFC 5321 4.1.1.11). */
@@ -30,6 +31,7 @@ enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 #define SMTP_OFFER_AUTH 4u
 #define SMTP_OFFER_DSN 8u
 #define SMTP_OFFER_UTF8 16u
+#define SMTP_OFFER_CHUNKING 32u /* with BINARYMIME */
 
 /* Slices point into the line; xtext is still encoded, but known to decode to printable ASCII. */
 struct smtp_mail {
@@ -62,6 +64,9 @@ MUST_CHECK enum status smtp_mail_parse(struct slice args, uint32_t offered, stru
                                        struct err *err);
 MUST_CHECK enum status smtp_rcpt_parse(struct slice args, uint32_t offered, bool utf8, struct smtp_rcpt *rcpt,
                                        struct err *err);
+
+/* The arguments of BDAT (RFC 3030 2): chunk-size [ SP "LAST" ]. */
+MUST_CHECK enum status smtp_bdat_parse(struct slice args, uint64_t *size, bool *last);
 
 /* RFC 3461 4: appended. ST_SYNTAX for what is no xtext, or decodes to a control or a byte beyond
  * ASCII: those would travel into headers, logs and records. */

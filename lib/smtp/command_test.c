@@ -74,7 +74,7 @@ TEST(mail)
         {"FROM:<a@b> SIZE=1", 0, ST_UNSUPPORTED, "Parameter SIZE is not recognised"},
         {"FROM:<a@b> FOO=1", ALL, ST_UNSUPPORTED, "Parameter FOO is not recognised"},
         {"FROM:<a@b> NOTIFY=NEVER", ALL, ST_UNSUPPORTED, "Parameter NOTIFY is not recognised"},
-        {"FROM:<a@b> BODY=BINARYMIME", ALL, ST_SYNTAX, "Bad value: expected BODY=7BIT or BODY=8BITMIME"},
+        {"FROM:<a@b> BODY=BINARYMIME", ALL, ST_SYNTAX, "Bad value: expected BODY=7BIT, 8BITMIME or (with BDAT) BINARYMIME"},
         {"FROM:<a@b> AUTH=<> RET=HDRS ENVID=a+2Bb", ALL, ST_OK, ""},
         {"FROM:<a@b> AUTH=x+00", ALL, ST_SYNTAX, "Bad value: expected AUTH=address in xtext, or AUTH=<>"},
         {"FROM:<a@b> ENVID=a+0Ab", ALL, ST_SYNTAX, "Bad value: expected ENVID=xtext of at most 100 characters"},

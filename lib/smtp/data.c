@@ -122,3 +122,48 @@ smtp_data_skip(struct smtp_data *d, struct slice *in)
 
     return run(d, in, NULL, SIZE_MAX, &n);
 }
+
+/* Facts of p[0..n): no line is looked for but to see that CR and LF come as pairs. */
+static void
+look_at_chunk(struct smtp_data *d, const uint8_t *p, size_t n)
+{
+    const uint8_t *end = p + n, *at = p, *lf;
+    size_t crlfs = 0, crs = d->after_cr;
+
+    while (at < end && (lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        if (lf > p ? lf[-1] == '\r' : d->after_cr)
+            crlfs++;
+        else
+            d->bare_lf = true;
+        at = lf + 1;
+    }
+    d->after_cr = end[-1] == '\r';
+    crs += look(d, p, n);
+    if (crs != crlfs + d->after_cr)
+        d->bare_cr = true;
+}
+
+enum status
+smtp_chunk_feed(struct smtp_data *d, uint64_t *left, struct slice *in, uint8_t *out, size_t cap, size_t *n)
+{
+    size_t some = in->n < cap ? in->n : cap;
+
+    if (some > *left)
+        some = (size_t)*left;
+    if (some > 0) {
+        look_at_chunk(d, in->p, some);
+        memcpy(out, in->p, some);
+        *in = slice_skip(*in, some);
+        *left -= some;
+        d->size += some;
+    }
+    *n = some;
+    return *left == 0 ? ST_OK : ST_MORE;
+}
+
+void
+smtp_chunk_end(struct smtp_data *d)
+{
+    if (d->after_cr)
+        d->bare_cr = true;
+}

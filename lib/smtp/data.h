@@ -1,5 +1,5 @@
 /*
- * The bytes after DATA: finds the end, takes the stuffed dots away, and tells
+ * The bytes after DATA or BDAT: finds the end, takes the stuffed dots away, and tells
  * what is unusual. Fed slices as they arrive; no allocation, no I/O.
  *
  * The end is CR LF . CR LF and nothing else (RFC 5321 4.1.1.4: a bare LF must
@@ -31,6 +31,12 @@ MUST_CHECK enum status smtp_data_feed(struct smtp_data *d, struct slice *in, uin
                                       size_t *n);
 /* The same without an output, to find the end of a message that was refused. */
 MUST_CHECK enum status smtp_data_skip(struct smtp_data *d, struct slice *in);
+
+/* A chunk of BDAT (RFC 3030 2): *left bytes, as they are. ST_OK: the chunk is whole, *left is 0, and *in begins with
+ * the next command. The facts run on over the chunks of a message; after the last one smtp_chunk_end. */
+MUST_CHECK enum status smtp_chunk_feed(struct smtp_data *d, uint64_t *left, struct slice *in, uint8_t *out, size_t cap,
+                                       size_t *n);
+void smtp_chunk_end(struct smtp_data *d);
 
 static inline bool
 smtp_data_strict(const struct smtp_data *d)

@@ -17,14 +17,13 @@ is_atext(uint8_t c)
     return is_let_dig(c) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* One UTF-8 character beyond ASCII: no overlong form, no surrogate (RFC 3629 4). */
-static bool
-take_utf8(struct slice *in)
+bool
+smtp_take_utf8(struct slice *in)
 {
     static const struct {
         uint8_t first, last, second_least, second_most, n;
     } forms[] = {
-        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+        {0xc2, 0xc2, 0xa0, 0xbf, 2}, {0xc3, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
         {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
         {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
@@ -49,7 +48,7 @@ take_one(struct slice *in, bool (*is)(uint8_t), bool utf8)
     if (in->n == 0)
         return false;
     if (in->p[0] >= 0x80)
-        return utf8 && take_utf8(in);
+        return utf8 && smtp_take_utf8(in);
     if (!is(in->p[0]))
         return false;
     *in = slice_skip(*in, 1);

@@ -30,6 +30,10 @@ smtp_path_null(struct smtp_path path)
     return path.local.n == 0;
 }
 
+/* One UTF-8 character beyond ASCII: no overlong form, no surrogate (RFC 3629 4), no C1 control, which a terminal
+ * that shows a log would obey. */
+bool smtp_take_utf8(struct slice *in);
+
 /* What the local part means: quotes and backslashes taken away (RFC 5321 4.1.2: both forms
  * name the same mailbox). Appended; at most path.local.n bytes. */
 void smtp_local_unquote(struct buf *out, struct slice local);

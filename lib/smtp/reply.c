@@ -1,34 +1,50 @@
 #include "smtp/reply.h"
 
+static const struct smtp_reply replies[] = {
+#define ROW(name, code, enhanced, text, log) {code, enhanced, text, log},
+    SMTP_REPLIES(ROW)
+#undef ROW
+};
+
 /* status, reply: RFC 5321 4.2.3, RFC 3463 3 */
 static const struct {
     enum status st;
-    struct smtp_reply reply;
-} table[] = {
-    {ST_OK, {250, "2.0.0", "Ok"}},
-    {ST_SYNTAX, {501, "5.5.4", "Syntax error in parameters or arguments"}},
-    {ST_LIMIT, {552, "5.3.4", "Too large for this system"}},
-    {ST_NOTFOUND, {550, "5.1.1", "No such user here"}},
-    {ST_DENIED, {550, "5.7.1", "Not allowed"}},
-    {ST_STATE, {503, "5.5.1", "Bad sequence of commands"}},
-    {ST_QUOTA, {452, "4.2.2", "Mailbox is full"}},
-    {ST_NOSPACE, {452, "4.3.1", "Not enough space on this system"}},
-    {ST_TIMEOUT, {451, "4.3.1", "System is busy, try again later"}},
-    {ST_UNAVAILABLE, {451, "4.3.2", "Service is not available now, try again later"}},
-    {ST_UNSUPPORTED, {555, "5.5.4", "Parameter is not recognised"}},
-    {ST_MEMORY, {452, "4.3.1", "Not enough memory, try again later"}},
-    {ST_CANCELLED, {421, "4.3.2", "System is going down, try again later"}},
+    enum smtp_row row;
+} rows[] = {
+    {ST_OK, SMTP_R_OK},
+    {ST_SYNTAX, SMTP_R_SYNTAX},
+    {ST_LIMIT, SMTP_R_TOO_LARGE},
+    {ST_NOTFOUND, SMTP_R_NO_USER},
+    {ST_DENIED, SMTP_R_RELAYING_DENIED},
+    {ST_STATE, SMTP_R_OUT_OF_ORDER},
+    {ST_QUOTA, SMTP_R_MAILBOX_FULL},
+    {ST_NOSPACE, SMTP_R_NO_SPACE},
+    {ST_TIMEOUT, SMTP_R_BUSY},
+    {ST_UNAVAILABLE, SMTP_R_UNAVAILABLE},
+    {ST_UNSUPPORTED, SMTP_R_UNSUPPORTED},
+    {ST_MEMORY, SMTP_R_NO_MEMORY},
+    {ST_CANCELLED, SMTP_R_STOPPING},
 };
+
+const struct smtp_reply *
+smtp_reply(enum smtp_row row)
+{
+    return &replies[row < SMTP_R_COUNT ? row : SMTP_R_DOUBT];
+}
+
+enum smtp_row
+smtp_row_of(enum status st)
+{
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].st == st)
+            return rows[i].row;
+    return SMTP_R_DOUBT;
+}
 
 const struct smtp_reply *
 smtp_reply_of(enum status st)
 {
-    static const struct smtp_reply doubt = {451, "4.3.0", "Cannot do that now, try again later"};
-
-    for (size_t i = 0; i < COUNT(table); i++)
-        if (table[i].st == st)
-            return &table[i].reply;
-    return &doubt;
+    return smtp_reply(smtp_row_of(st));
 }
 
 static void
@@ -38,7 +54,7 @@ put_line(struct buf *out, unsigned code, char separator, const char *enhanced, s
 
     buf_put_u64(out, code);
     buf_putc(out, (uint8_t)separator);
-    if (enhanced != NULL) {
+    if (enhanced != NULL && enhanced[0] != '\0') {
         buf_puts(out, enhanced);
         buf_putc(out, ' ');
     }

@@ -53,4 +53,26 @@ TEST(doubt_is_temporary)
     CHECK_INT(0, smtp_reply_of((enum status)999)->code, 451);
 }
 
-TEST_MAIN(put, long_line_is_cut, doubt_is_temporary)
+/* RFC 3463 2: the enhanced code's class is the code's; RFC 2034 4: and it stands in every reply but greeting, EHLO's,
+ * 354 and 334. RFC 5321 4.2: codes of 2 to 5 and 0 to 5. A row fits a line with the longest host's name. */
+TEST(table)
+{
+    for (int row = 0; row < SMTP_R_COUNT; row++) {
+        const struct smtp_reply *r = smtp_reply((enum smtp_row)row);
+        struct slice enhanced = slice_of(r->enhanced), at = enhanced;
+        uint64_t n;
+
+        CHECK(row, r->code >= 200 && r->code < 560 && r->code % 100 < 60);
+        CHECK(row, strlen(r->text) < SMTP_REPLY_LINE_MAX - 280);
+        if (enhanced.n == 0) {
+            CHECK(row, r->code == 220 || r->code == 250 || r->code == 354);
+            continue;
+        }
+        CHECK_INT(row, r->enhanced[0], '0' + r->code / 100);
+        CHECK(row, take_number(&at, 5, &n) && take_byte(&at, '.') && take_number(&at, 7, &n) && take_byte(&at, '.') &&
+                       take_number(&at, 999, &n) && at.n == 0);
+    }
+    CHECK(0, smtp_reply((enum smtp_row)9999)->code == 451);
+}
+
+TEST_MAIN(table, put, long_line_is_cut, doubt_is_temporary)

@@ -54,7 +54,8 @@ maillog_from(const struct smtp_session *s, const char *daemon, const char *messa
 {
     uint8_t bytes[SMTP_PATH_MAX + 64];
     struct buf from = BUF_FIXED(bytes);
-    struct slice with = smtp_with(s->esmtp, s->tls, s->user.n > 0, false);
+    static const char *const bodytypes[] = {"", "bodytype=8BITMIME, ", "bodytype=BINARYMIME, "};
+    struct slice with = smtp_with(s->esmtp, s->tls, s->user.n > 0, s->tx.mail.utf8);
     char ip[64];
 
     put_path(&from, s->tx.mail.from);
@@ -62,7 +63,7 @@ maillog_from(const struct smtp_session *s, const char *daemon, const char *messa
         LOG_LEVEL_INFO,
         "%.*s: from=%.*s, size=%llu, class=0, nrcpts=%u, msgid=%s, %sproto=%.*s, daemon=%s, %s%.*s%srelay=%s",
         SLICE_ARG(s->tx.id), SLICE_ARG(buf_slice(&from)), (unsigned long long)s->tx.size, s->tx.recipients,
-        message_id, s->tx.mail.body == SMTP_BODY_8BITMIME ? "bodytype=8BITMIME, " : "", SLICE_ARG(with),
+        message_id, bodytypes[s->tx.mail.body], SLICE_ARG(with),
         daemon, s->user.n > 0 ? "auth=" : "", SLICE_ARG(buf_slice(&s->user)), s->user.n > 0 ? ", " : "",
         relay(s, ip, sizeof(ip)));
 }
@@ -138,4 +139,15 @@ maillog_auth(const struct smtp_session *s, struct slice mechanism, struct slice 
         log_mail(LOG_LEVEL_INFO, "AUTH=server, relay=%s, authid=%s, mech=%s, bits=0", ip, name, mech);
     else
         log_mail(LOG_LEVEL_NOTICE, "AUTH failure (%s): %s, relay=%s", mech, status_text(st), ip);
+}
+
+void
+maillog_note(const struct smtp_session *s, const struct smtp_reply *reply)
+{
+    struct slice before = slice_of(reply->log), what = take_until(&before, '@'), after = slice_skip(before, 1);
+    char ip[64];
+
+    log_mail(LOG_LEVEL_NOTICE, "%.*s%s%.*s%s%.*s, reject=%u %s %s", SLICE_ARG(s->tx.id), s->tx.id.n > 0 ? ": " : "",
+             SLICE_ARG(what), before.n > 0 ? relay(s, ip, sizeof(ip)) : "", SLICE_ARG(after), reply->code,
+             reply->enhanced, reply->text);
 }

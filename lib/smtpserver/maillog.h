@@ -14,3 +14,5 @@ void maillog_from(const struct smtp_session *s, const char *daemon, const char *
 void maillog_to(const struct smtp_session *s, enum status st, uint64_t now);
 void maillog_reject(const struct smtp_session *s, const struct smtp_recipient *r, enum status st);
 void maillog_auth(const struct smtp_session *s, struct slice mechanism, struct slice user, enum status st);
+/* A reply whose row has a line for the log. */
+void maillog_note(const struct smtp_session *s, const struct smtp_reply *reply);

@@ -100,6 +100,10 @@ load(struct slice text, struct err *err)
         .max_recipients = (uint32_t)got.max_recipients,
         .max_errors = (uint32_t)got.max_errors,
         .max_commands = (uint32_t)got.max_commands,
+        .max_idle_commands = (uint32_t)got.max_idle_commands,
+        .max_hops = (uint32_t)got.max_hops,
+        .dsn = got.success_notices,
+        .session_timeout = got.session_timeout,
         .idle_timeout = got.smtp_idle_timeout,
         .data_timeout = got.data_timeout,
     };
@@ -343,7 +347,7 @@ too_many(struct smtp_session *s, const struct smtp_recipient *r)
 
     if (s->tx.recipients == 0)
         c->rcpt_bytes = 0;
-    c->rcpt_bytes += RCPT_FIXED + r->mailbox.n + r->rcpt.orcpt.n;
+    c->rcpt_bytes += RCPT_FIXED + r->mailbox.n + r->rcpt.orcpt_type.n + r->rcpt.orcpt.n;
     return s->tx.mail.size > STORE_BODY_INLINE && c->rcpt_bytes > RCPT_MAX;
 }
 
@@ -406,13 +410,28 @@ on_body_drop(struct smtp_session *s)
     c->body = NULL;
 }
 
+/* "rfc822;a@b": the type too, and what was xtext decoded (RFC 3461 4.2); utf-8 is kept as it is (RFC 6533 3). */
+static void
+put_orcpt(struct buf *to, const struct smtp_rcpt *rcpt)
+{
+    if (rcpt->orcpt.n == 0)
+        return;
+    buf_put(to, rcpt->orcpt_type);
+    buf_putc(to, ';');
+    if (slice_eq_nocase(rcpt->orcpt_type, SLICE("utf-8")))
+        buf_put(to, rcpt->orcpt);
+    else if (smtp_unxtext(to, rcpt->orcpt) != ST_OK)
+        to->failed = true;
+}
+
 static void
 put_recipient(struct buf *to, const struct smtp_recipient *r)
 {
     uint8_t bytes[SMTP_ORCPT_MAX];
     struct buf orcpt = BUF_FIXED(bytes);
 
-    if (r->rcpt.orcpt.n > 0 && smtp_unxtext(&orcpt, r->rcpt.orcpt) != ST_OK)
+    put_orcpt(&orcpt, &r->rcpt);
+    if (!buf_ok(&orcpt))
         buf_clear(&orcpt);
     deliver_rcpt_put(to, &(struct deliver_rcpt){.account = r->account,
                                                 .original = r->mailbox,
@@ -595,7 +614,14 @@ on_auth_abort(struct smtp_session *s)
         (void)ipc_send(ch, MSG_SASL_ABORT, buf_slice(&m), -1);
 }
 
+static void
+on_note(struct smtp_session *s, const struct smtp_reply *reply)
+{
+    maillog_note(s, reply);
+}
+
 static const struct smtp_backend backend = {
+    .note = on_note,
     .rcpt = on_rcpt,
     .body_begin = on_body_begin,
     .body_room = on_body_room,

@@ -1,35 +1,28 @@
 #include "smtpserver/session.h"
 
 #include "sasl/mechanism.h"
-#include "smtp/reply.h"
+#include "smtpserver/engine.h"
 
-#define PREFIX_MAX 3072u       /* Return-Path and Received: five names of at most 255 bytes, a path, fixed words */
-#define TX_MAX (1024u * 1024u) /* 1000 recipients with long addresses and parameters fit */
-#define DATA_FACTOR 2u         /* a refused message is read on for at most this times the limit */
-#define REPLIES_MAX 4096u      /* gathered replies; in the stack */
-#define REPLY_ROOM 1600u       /* of these, what the longest reply takes: EHLO's, of short lines but one */
+#define TX_MAX      (1024u * 1024u) /* 1000 recipients with long addresses and parameters fit */
+#define REPLIES_MAX 4096u           /* gathered replies; in the stack */
+#define REPLY_ROOM  1600u /* of these, what the longest reply takes: EHLO's, of short lines but one */
 
-enum { IN_START = 1, IN_GREETED = 2, IN_MAIL = 4, IN_RCPT = 8, IN_ANY = 15 };
-enum { LAST = 1, CLEARTEXT = 2, OWNER_KNOWN = 4, NO_ARGS = 8, OFFERS_TLS = 16, OFFERS_AUTH = 32 };
+/* The last of its group; a user that is known; no argument; TLS or AUTH being offered. IDLE brings no message
+ * nearer, and is counted: max_idle_commands. */
+enum { LAST = 1, OWNER_KNOWN = 2, NO_ARGS = 4, OFFERS_TLS = 8, OFFERS_AUTH = 16, IDLE = 32 };
 
 struct command {
     const char *verb;
-    void (*run)(struct smtp_session *s, struct slice args);
+    void (*run)(struct smtp_session *s, struct slice args); /* NULL: known, not offered (RFC 5321 4.2.4) */
     unsigned allowed, needs;
-    const char *specified;
+    const char *form, *specified; /* for HELP */
 };
 
-static uint64_t
-deadline(const struct smtp_session *s)
-{
-    return loop_now(s->stream.loop) + s->policy->idle_timeout;
-}
-
 /* Replies of a pipelined group go out together (RFC 2920 3.2), at the latest before a wait for the client. */
-static void
-flush_replies(struct smtp_session *s)
+void
+engine_flush(struct smtp_session *s)
 {
-    enum status st = stream_put(&s->stream, buf_slice(&s->replies), deadline(s));
+    enum status st = stream_put(&s->stream, buf_slice(&s->replies), engine_deadline(s));
 
     if (st == ST_CANCELLED) /* what was done is still told */
         stream_put_now(&s->stream, buf_slice(&s->replies));
@@ -38,65 +31,63 @@ flush_replies(struct smtp_session *s)
     buf_clear(&s->replies);
 }
 
-static void
-reply_slice(struct smtp_session *s, unsigned code, const char *enhanced, struct slice text)
+void
+engine_answer_text(struct smtp_session *s, enum smtp_row row, struct slice text)
 {
+    const struct smtp_reply *r = smtp_reply(row);
+
     if (s->replies.max - s->replies.n < REPLY_ROOM)
-        flush_replies(s);
-    smtp_reply_put(&s->replies, code, enhanced, text);
+        engine_flush(s);
+    smtp_reply_put(&s->replies, r->code, r->enhanced, text);
     if (!buf_ok(&s->replies))
         s->over = s->lost = true;
-    if (code >= 500 || code == 421)
+    if (r->code >= 500 || r->code == 421)
         s->errors++;
+    if (r->log[0] != '\0' && s->backend->note != NULL)
+        s->backend->note(s, r);
 }
 
-static void
-reply(struct smtp_session *s, unsigned code, const char *enhanced, const char *text)
+void
+engine_answer(struct smtp_session *s, enum smtp_row row)
 {
-    reply_slice(s, code, enhanced, slice_of(text));
+    engine_answer_text(s, row, slice_of(smtp_reply(row)->text));
 }
 
-static void
-reply_status(struct smtp_session *s, enum status st)
+void
+engine_answer_temporary(struct smtp_session *s, enum status st)
 {
-    const struct smtp_reply *r = smtp_reply_of(st);
+    enum smtp_row row = smtp_row_of(st);
 
-    reply(s, r->code, r->enhanced, r->text);
+    engine_answer(s, smtp_reply(row)->code < 500 ? row : SMTP_R_DOUBT);
 }
 
-/* For what an address or a message cannot be blamed for: never permanent. */
-static void
-reply_temporary(struct smtp_session *s, enum status st)
-{
-    reply_status(s, smtp_reply_of(st)->code >= 500 ? ST_UNKNOWN : st);
-}
-
-static void
-bye(struct smtp_session *s, const char *enhanced, const char *why)
+void
+engine_bye(struct smtp_session *s, enum smtp_row row)
 {
     uint8_t bytes[512];
     struct buf text = BUF_FIXED(bytes);
 
     buf_puts(&text, s->policy->host);
     buf_putc(&text, ' ');
-    buf_puts(&text, why);
-    reply_slice(s, 421, enhanced, buf_slice(&text));
+    buf_puts(&text, smtp_reply(row)->text);
+    engine_answer_text(s, row, buf_slice(&text));
     s->over = true;
 }
 
-/* The one end of every transaction, whatever ended it. */
-static void
-tx_reset(struct smtp_session *s)
+void
+engine_bye_cancelled(struct smtp_session *s)
 {
-    arena_reset(&s->arena);
-    s->tx = (struct smtp_tx){0};
-    s->tx.last = &s->tx.first;
-    if (s->state & (IN_MAIL | IN_RCPT))
-        s->state = IN_GREETED;
+    engine_bye(s, s->shed ? SMTP_R_SHED : SMTP_R_STOPPING);
 }
 
-static bool
-offers_auth(const struct smtp_session *s)
+struct slice
+engine_keep(struct smtp_session *s, struct slice bytes)
+{
+    return bytes.n > 0 ? arena_copy(&s->arena, bytes) : (struct slice){0};
+}
+
+bool
+engine_offers_auth(const struct smtp_session *s)
 {
     return s->policy->submission && s->backend->auth != NULL && (s->tls || s->policy->plaintext_auth);
 }
@@ -107,12 +98,16 @@ offers_tls(const struct smtp_session *s)
     return s->policy->starttls && s->backend->starttls != NULL && !s->tls;
 }
 
-static uint32_t
-offered(const struct smtp_session *s)
+uint32_t
+engine_offered(const struct smtp_session *s)
 {
-    uint32_t offer = s->esmtp ? SMTP_OFFER_SIZE | SMTP_OFFER_8BITMIME : 0;
+    uint32_t offer = SMTP_OFFER_SIZE | SMTP_OFFER_8BITMIME | SMTP_OFFER_UTF8 | SMTP_OFFER_CHUNKING;
 
-    return s->esmtp && offers_auth(s) ? offer | SMTP_OFFER_AUTH : offer;
+    if (!s->esmtp)
+        return 0;
+    if (s->policy->dsn)
+        offer |= SMTP_OFFER_DSN;
+    return engine_offers_auth(s) ? offer | SMTP_OFFER_AUTH : offer;
 }
 
 static bool
@@ -121,13 +116,13 @@ greeted(struct smtp_session *s, struct slice args)
     struct slice name;
 
     if (smtp_helo_parse(args, &name) != ST_OK) {
-        reply(s, 501, "5.5.4", "Expected one domain name or address literal");
+        engine_answer(s, SMTP_R_BAD_HELO);
         return false;
     }
     buf_clear(&s->helo);
     buf_put(&s->helo, name);
     s->state = IN_GREETED | IN_MAIL; /* so that a transaction ends as by RSET (RFC 5321 4.1.4) */
-    tx_reset(s);
+    engine_tx_reset(s);
     return true;
 }
 
@@ -137,329 +132,107 @@ on_helo(struct smtp_session *s, struct slice args)
     if (!greeted(s, args))
         return;
     s->esmtp = false;
-    reply(s, 250, NULL, s->policy->host);
+    engine_answer_text(s, SMTP_R_HELLO, slice_of(s->policy->host));
 }
+
+static void
+put_size(const struct smtp_session *s, struct buf *to)
+{
+    buf_putc(to, ' ');
+    buf_put_u64(to, s->policy->message_size);
+}
+
+/* RFC 9422 4 */
+static void
+put_limits(const struct smtp_session *s, struct buf *to)
+{
+    buf_puts(to, " RCPTMAX=");
+    buf_put_u64(to, s->policy->max_recipients);
+}
+
+static void
+put_mechanisms(const struct smtp_session *s, struct buf *to)
+{
+    sasl_mechanisms_put(to, s->sasl | NEEDS_CLEAR, " ", "");
+}
+
+/* keyword, bit of engine_offered() that it needs, its parameters */
+static const struct {
+    const char *word;
+    uint32_t offer;
+    void (*put)(const struct smtp_session *s, struct buf *to);
+} keywords[] = {
+    {"PIPELINING",          0,                   NULL          }, /* RFC 2920 */
+    {"SIZE",                SMTP_OFFER_SIZE,     put_size      }, /* RFC 1870 */
+    {"8BITMIME",            SMTP_OFFER_8BITMIME, NULL          }, /* RFC 6152 */
+    {"CHUNKING",            SMTP_OFFER_CHUNKING, NULL          }, /* RFC 3030 */
+    {"BINARYMIME",          SMTP_OFFER_CHUNKING, NULL          }, /* RFC 3030 */
+    {"SMTPUTF8",            SMTP_OFFER_UTF8,     NULL          }, /* RFC 6531 */
+    {"DSN",                 SMTP_OFFER_DSN,      NULL          }, /* RFC 3461 */
+    {"AUTH",                SMTP_OFFER_AUTH,     put_mechanisms}, /* RFC 4954 */
+    {"LIMITS",              0,                   put_limits    }, /* RFC 9422 */
+    {"HELP",                0,                   NULL          }, /* RFC 5321 */
+    {"ENHANCEDSTATUSCODES", 0,                   NULL          }, /* RFC 2034 */
+};
 
 static void
 on_ehlo(struct smtp_session *s, struct slice args)
 {
-    uint8_t bytes[512];
+    uint8_t bytes[1024];
     struct buf text = BUF_FIXED(bytes);
+    uint32_t offer;
 
     if (!greeted(s, args))
         return;
     s->esmtp = true;
+    offer = engine_offered(s);
     buf_puts(&text, s->policy->host);
-    buf_puts(&text, "\nPIPELINING\nSIZE ");
-    buf_put_u64(&text, s->policy->message_size);
-    buf_puts(&text, "\n8BITMIME\n");
     if (offers_tls(s))
-        buf_puts(&text, "STARTTLS\n");
-    if (offers_auth(s)) {
-        buf_puts(&text, "AUTH");
-        sasl_mechanisms_put(&text, s->sasl | NEEDS_CLEAR, " ", "");
-        buf_putc(&text, '\n');
-    }
-    buf_puts(&text, "ENHANCEDSTATUSCODES");
-    reply_slice(s, 250, NULL, buf_slice(&text));
-}
-
-static struct slice
-keep(struct smtp_session *s, struct slice bytes)
-{
-    return bytes.n > 0 ? arena_copy(&s->arena, bytes) : (struct slice){0};
-}
-
-static void
-reply_bad_address(struct smtp_session *s, enum status st, const char *enhanced, const struct err *err)
-{
-    if (st == ST_UNSUPPORTED)
-        reply(s, 555, "5.5.4", err->text);
-    else
-        reply(s, 501, enhanced, err->text);
-}
-
-static void
-on_mail(struct smtp_session *s, struct slice args)
-{
-    struct smtp_mail mail;
-    struct err err = {0};
-    enum status st = smtp_mail_parse(args, offered(s), &mail, &err);
-
-    if (st != ST_OK) {
-        reply_bad_address(s, st, "5.1.7", &err);
-        return;
-    }
-    if (mail.has_size && mail.size > s->policy->message_size) { /* RFC 1870 6.1 */
-        reply(s, 552, "5.3.4", "Message is larger than this server accepts");
-        return;
-    }
-    mail.from.local = keep(s, mail.from.local);
-    mail.from.domain = keep(s, mail.from.domain);
-    mail.auth = keep(s, mail.auth);
-    mail.envid = keep(s, mail.envid);
-    if (arena_failed(&s->arena)) {
-        tx_reset(s);
-        reply_status(s, ST_MEMORY);
-        return;
-    }
-    s->tx.mail = mail;
-    s->state = IN_MAIL;
-    reply(s, 250, "2.1.0", "Sender ok");
-}
-
-/* "local@domain" as the store knows it: without quotes. Postmaster alone is at our domain (RFC 5321 4.5.1). */
-static struct slice
-mailbox_of(struct smtp_session *s, struct smtp_path to)
-{
-    uint8_t bytes[SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX];
-    struct buf text = BUF_FIXED(bytes);
-
-    smtp_local_unquote(&text, to.local);
-    buf_putc(&text, '@');
-    buf_put(&text, to.domain.n > 0 ? to.domain : slice_of(s->policy->domain));
-    return buf_ok(&text) ? keep(s, buf_slice(&text)) : (struct slice){0};
-}
-
-static void
-on_rcpt(struct smtp_session *s, struct slice args)
-{
-    struct smtp_recipient *r;
-    struct smtp_rcpt rcpt;
-    struct err err = {0};
-    enum status st = smtp_rcpt_parse(args, offered(s), s->tx.mail.utf8, &rcpt, &err);
-
-    if (st != ST_OK) {
-        reply_bad_address(s, st, "5.1.3", &err);
-        return;
-    }
-    if (s->tx.recipients >= s->policy->max_recipients) { /* RFC 5321 4.5.3.1.10 */
-        reply(s, 452, "4.5.3", "Too many recipients");
-        return;
-    }
-    r = arena_alloc(&s->arena, sizeof(*r));
-    if (r != NULL) {
-        r->rcpt = rcpt;
-        r->rcpt.to.local = keep(s, rcpt.to.local);
-        r->rcpt.to.domain = keep(s, rcpt.to.domain);
-        r->rcpt.orcpt_type = keep(s, rcpt.orcpt_type);
-        r->rcpt.orcpt = keep(s, rcpt.orcpt);
-        r->mailbox = mailbox_of(s, rcpt.to);
-    }
-    if (r == NULL || r->mailbox.n == 0 || arena_failed(&s->arena)) {
-        s->arena.failed = false; /* the recipients before this one are whole */
-        reply_status(s, ST_MEMORY);
-        return;
-    }
-    st = s->backend->rcpt(s, r);
-    if (st == ST_DENIED) {
-        reply(s, 550, "5.7.1", "Relaying denied");
-        return;
-    }
-    if (st != ST_OK) {
-        if (st == ST_NOTFOUND)
-            reply_status(s, st);
-        else if (st == ST_LIMIT)
-            reply(s, 452, "4.5.3", "Too many recipients");
-        else
-            reply_temporary(s, st);
-        return;
-    }
-    *s->tx.last = r;
-    s->tx.last = &r->next;
-    s->tx.recipients++;
-    s->state = IN_RCPT;
-    reply(s, 250, "2.1.5", "Recipient ok");
-}
-
-/* The message is refused, but its end must be found: nothing of it may be read as a command. */
-static enum status
-skip_body(struct smtp_session *s, struct smtp_data *d, uint64_t until)
-{
-    enum status st = ST_MORE;
-
-    while (st == ST_MORE) {
-        struct slice in = stream_pending(&s->stream);
-        size_t had = in.n;
-
-        st = smtp_data_skip(d, &in);
-        stream_eat(&s->stream, had - in.n);
-        if (st == ST_OK)
-            break;
-        if (d->size / DATA_FACTOR > s->policy->message_size)
-            return ST_LIMIT;
-        st = loop_now(s->stream.loop) > until ? ST_TIMEOUT : stream_more(&s->stream, deadline(s));
-        if (st == ST_OK)
-            st = ST_MORE;
-    }
-    return st;
-}
-
-/* Receives until the end, into the backend's memory. *why: what is wrong with the message itself
- * or with us, ST_OK if nothing; else the body was dropped. Returns other than ST_OK when the session cannot go on. */
-static enum status
-receive(struct smtp_session *s, struct smtp_data *d, enum status *why)
-{
-    uint64_t until = loop_now(s->stream.loop) + s->policy->data_timeout;
-
-    for (*why = ST_OK; *why == ST_OK;) {
-        struct slice in = stream_pending(&s->stream);
-        size_t had = in.n, room, n;
-        uint8_t *p;
-        enum status st;
-
-        if (had == 0) {
-            st = loop_now(s->stream.loop) > until ? ST_TIMEOUT : stream_more(&s->stream, deadline(s));
-            if (st != ST_OK)
-                return st;
+        buf_puts(&text, "\nSTARTTLS");
+    for (size_t i = 0; i < COUNT(keywords); i++) {
+        if ((keywords[i].offer & offer) != keywords[i].offer)
             continue;
-        }
-        *why = s->backend->body_room(s, &p, &room);
-        if (*why != ST_OK)
-            break;
-        /* body_room may have waited, but only this fiber reads the stream. */
-        st = smtp_data_feed(d, &in, p, room, &n);
-        stream_eat(&s->stream, had - in.n);
-        if (d->size > s->policy->message_size)
-            *why = ST_LIMIT;
-        else
-            *why = s->backend->body_used(s, n);
-        if (st == ST_OK) {
-            if (*why != ST_OK)
-                s->backend->body_drop(s);
-            return ST_OK;
-        }
+        buf_putc(&text, '\n');
+        buf_puts(&text, keywords[i].word);
+        if (keywords[i].put != NULL)
+            keywords[i].put(s, &text);
     }
-    s->backend->body_drop(s); /* at once: what it holds is wanted by others */
-    return skip_body(s, d, until);
-}
-
-static void
-put_prefix(struct smtp_session *s, struct buf *prefix)
-{
-    struct smtp_trace trace = {
-        .helo = buf_slice(&s->helo),
-        .host = slice_of(s->policy->host),
-        .id = s->tx.id,
-        .esmtp = s->esmtp,
-        .tls = s->tls,
-        .auth = s->user.n > 0,
-        .tls_version = s->tls_version,
-        .cipher = s->cipher,
-        .only_rcpt = s->tx.recipients == 1 ? &s->tx.first->rcpt.to : NULL,
-        .when = s->tx.received,
-    };
-
-    memcpy(trace.peer, s->peer, sizeof(trace.peer));
-    smtp_return_path_put(prefix, s->tx.mail.from);
-    smtp_received_put(prefix, &trace);
-}
-
-/* The body is whole and good: the answer is the store's. */
-static void
-deliver(struct smtp_session *s)
-{
-    uint8_t bytes[PREFIX_MAX], words[128];
-    struct buf prefix = BUF_FIXED(bytes), text = BUF_FIXED(words);
-    enum status st;
-
-    put_prefix(s, &prefix);
-    if (!buf_ok(&prefix)) {
-        s->backend->body_drop(s);
-        reply_status(s, ST_MEMORY);
-        return;
-    }
-    st = s->backend->deliver(s, buf_slice(&prefix));
-    if (st != ST_OK) {
-        reply_temporary(s, st);
-        return;
-    }
-    buf_put(&text, s->tx.id);
-    buf_puts(&text, " Message accepted for delivery");
-    reply_slice(s, 250, "2.0.0", buf_slice(&text));
-}
-
-static void
-on_data(struct smtp_session *s, struct slice args)
-{
-    struct smtp_data d = SMTP_DATA_INIT;
-    enum status st, why;
-
-    (void)args;
-    st = s->backend->body_begin(s, s->tx.mail.has_size ? s->tx.mail.size : 0);
-    if (st != ST_OK) {
-        reply_temporary(s, st);
-        tx_reset(s);
-        return;
-    }
-    s->in_data = true;
-    s->tx.received = clock_real();
-    reply(s, 354, NULL, "Send the message, end with CR LF . CR LF");
-    flush_replies(s);
-    why = ST_OK;
-    st = s->over ? ST_CLOSED : receive(s, &d, &why);
-    s->tx.size = d.size;
-    if (st != ST_OK) {
-        if (why == ST_OK)
-            s->backend->body_drop(s);
-        if (st == ST_CLOSED)
-            s->over = s->lost = true;
-        else if (st == ST_CANCELLED && s->shed)
-            bye(s, "4.4.2", "Silent while others wait, closing the connection");
-        else if (st == ST_CANCELLED)
-            bye(s, "4.3.2", "System is going down, closing the connection");
-        else if (st == ST_LIMIT)
-            bye(s, "4.3.0", "Message does not end");
-        else
-            bye(s, "4.4.2", "Timeout while receiving the message");
-    } else if (why == ST_OK && smtp_data_strict(&d)) {
-        deliver(s);
-    } else {
-        if (why == ST_OK)
-            s->backend->body_drop(s);
-        if (d.size > s->policy->message_size)
-            reply(s, 552, "5.3.4", "Message is larger than this server accepts");
-        else if (why != ST_OK)
-            reply_temporary(s, why);
-        else /* smuggling, or software that would be misread by the next server */
-            reply(s, 550, "5.6.11",
-                  d.nul ? "Message refused: it holds a NUL byte"
-                  : d.bare_lf ? "Message refused: lines must end with CR LF, and one ends with LF alone"
-                              : "Message refused: lines must end with CR LF, and there is a CR alone");
-    }
-    s->in_data = false;
-    tx_reset(s);
+    engine_answer_text(s, SMTP_R_HELLO, buf_slice(&text));
 }
 
 static void
 on_rset(struct smtp_session *s, struct slice args)
 {
     (void)args;
-    tx_reset(s);
-    reply(s, 250, "2.0.0", "Reset");
+    engine_tx_reset(s);
+    engine_answer(s, SMTP_R_RESET);
 }
 
+/* RFC 5321 4.1.1.9: an argument is ignored. */
 static void
 on_noop(struct smtp_session *s, struct slice args)
 {
     (void)args;
-    reply(s, 250, "2.0.0", "Ok");
+    engine_answer(s, SMTP_R_OK);
 }
 
 static void
 on_vrfy(struct smtp_session *s, struct slice args)
 {
-    if (args.n == 0)
-        reply(s, 501, "5.5.4", "Expected an address");
-    else
-        reply(s, 252, "2.5.2", "Cannot verify; try RCPT");
+    engine_answer(s, args.n == 0 ? SMTP_R_NEED_ADDRESS : SMTP_R_CANNOT_VERIFY);
+}
+
+static void
+on_expn(struct smtp_session *s, struct slice args)
+{
+    engine_answer(s, args.n == 0 ? SMTP_R_NEED_ADDRESS : SMTP_R_NO_LISTS);
 }
 
 static void
 on_quit(struct smtp_session *s, struct slice args)
 {
     (void)args;
-    reply(s, 221, "2.0.0", "Bye");
+    engine_answer(s, SMTP_R_BYE);
     s->over = true;
 }
 
@@ -471,190 +244,129 @@ on_starttls(struct smtp_session *s, struct slice args)
     int fd;
 
     (void)args;
-    reply(s, 220, "2.0.0", "Ready to start TLS");
-    flush_replies(s);
+    engine_answer(s, SMTP_R_START_TLS);
+    engine_flush(s);
     s->over = s->lost = true;
-    if (stream_flush(&s->stream, deadline(s)) == ST_OK && stream_detach(&s->stream, &fd) == ST_OK)
+    if (stream_flush(&s->stream, engine_deadline(s)) == ST_OK && stream_detach(&s->stream, &fd) == ST_OK)
         s->backend->starttls(s, fd);
 }
 
-/* Decodes what may be a password, and wipes it where it was read. */
-static enum status
-unbase64(struct buf *to, struct slice text)
-{
-    enum status st = buf_put_unbase64(to, text);
-
-    if (text.n > 0)
-        explicit_bzero((void *)(uintptr_t)text.p, text.n); /* the stream's buffer, and eaten */
-    return st;
-}
-
-/* The client's answer to a challenge. False when it was "*" or the session is over. */
-static bool
-read_response(struct smtp_session *s, struct buf *response)
-{
-    struct slice line;
-    enum status st;
-
-    flush_replies(s);
-    st = stream_line(&s->stream, SMTP_COMMAND_MAX * 4, deadline(s), &line); /* RFC 4954 4: 12288 at most */
-    if (st == ST_CLOSED)
-        s->over = s->lost = true;
-    else if (st != ST_OK)
-        bye(s, "4.7.0", "Authentication timed out, or its line is too long");
-    else if (slice_eq(line, SLICE("*")))
-        reply(s, 501, "5.7.0", "Authentication cancelled");
-    else if (unbase64(response, line) != ST_OK)
-        reply(s, 501, "5.5.2", "Response is not base64");
-    else
-        return true;
-    return false;
-}
-
+/* A browser that was made to speak to us (ALPACA): what it says next would be commands of somebody else's
+ * choice. */
 static void
-reply_auth(struct smtp_session *s, enum status st)
+on_http(struct smtp_session *s, struct slice args)
 {
-    if (st == ST_OK)
-        reply(s, 235, "2.7.0", "Authentication succeeded");
-    else if (st == ST_DENIED)
-        reply(s, 535, "5.7.8", "Authentication credentials invalid");
-    else if (st == ST_UNSUPPORTED)
-        reply(s, 504, "5.5.4", "Mechanism is not supported");
-    else if (st == ST_STATE)
-        reply(s, 538, "5.7.11", "Encryption required for this mechanism");
-    else if (st == ST_SYNTAX)
-        reply(s, 501, "5.5.2", "Response does not fit the mechanism");
-    else
-        reply(s, 454, "4.7.0", "Temporary authentication failure");
-}
-
-/* A challenge may be longer than a reply line (RFC 4954 4). */
-static void
-put_challenge(struct smtp_session *s, struct slice data)
-{
-    AUTO_BUF line = BUF_INIT(24000);
-
-    flush_replies(s);
-    buf_puts(&line, "334 ");
-    buf_put_base64(&line, data);
-    buf_puts(&line, "\r\n");
-    if (!buf_ok(&line) || stream_put(&s->stream, buf_slice(&line), deadline(s)) != ST_OK)
-        s->over = s->lost = true;
-}
-
-/* The exchange. False when it ended without a result, and was answered. */
-static bool
-exchange(struct smtp_session *s, struct slice mechanism, bool has, struct buf *response, struct buf *user,
-         enum status *result)
-{
-    AUTO_BUF data = BUF_INIT(16384);
-    enum status st = s->backend->auth(s, mechanism, has, buf_slice(response), &data, user);
-
-    while (st == ST_MORE) {
-        put_challenge(s, buf_slice(&data));
-        buf_clear(&data);
-        buf_clear(response);
-        if (s->over || !read_response(s, response)) {
-            s->backend->auth_abort(s);
-            return false;
-        }
-        st = s->backend->auth(s, (struct slice){0}, true, buf_slice(response), &data, user);
-    }
-    if (st == ST_OK && data.n > 0) { /* RFC 4954 4: what comes with success is one more challenge */
-        put_challenge(s, buf_slice(&data));
-        buf_clear(response);
-        if (s->over || !read_response(s, response))
-            return false;
-        if (response->n > 0)
-            st = ST_SYNTAX;
-    }
-    *result = st;
-    return true;
-}
-
-/* RFC 4954 4 */
-static void
-on_auth(struct smtp_session *s, struct slice args)
-{
-    struct slice at = args, mechanism = take_until(&at, ' '), initial = slice_trim(at);
-    AUTO_BUF response = BUF_INIT(16384), user = BUF_INIT(1024);
-    bool has = initial.n > 0;
-    enum status st;
-
-    if (s->user.n > 0) {
-        reply(s, 503, "5.5.1", "Already authenticated");
-        return;
-    }
-    if (mechanism.n == 0) {
-        reply(s, 501, "5.5.4", "Expected a mechanism");
-        return;
-    }
-    if (has && !slice_eq(initial, SLICE("=")) && unbase64(&response, initial) != ST_OK) {
-        reply(s, 501, "5.5.2", "Response is not base64");
-        return;
-    }
-    mechanism = keep(s, mechanism); /* the line goes with the next read */
-    if (exchange(s, mechanism, has, &response, &user, &st)) {
-        buf_clear(&s->user);
-        if (st == ST_OK)
-            buf_put(&s->user, buf_slice(&user));
-        if (st == ST_OK && (!buf_ok(&s->user) || s->user.n == 0))
-            st = ST_UNAVAILABLE;
-        reply_auth(s, st);
-    }
-    if (response.p != NULL)
-        explicit_bzero(response.p, response.cap); /* it may hold a password */
-    tx_reset(s);
+    (void)args;
+    engine_bye(s, SMTP_R_NOT_SMTP);
 }
 
 static void on_help(struct smtp_session *s, struct slice args);
 
-/* verb, handler, allowed in, needs, specified by; HELP uses it too */
+/* verb, handler, allowed in, needs, form, specified by */
 static const struct command commands[] = {
-    {"EHLO", on_ehlo, IN_ANY, LAST, "RFC 5321 4.1.1.1"},
-    {"HELO", on_helo, IN_ANY, 0, "RFC 5321 4.1.1.1"},
-    {"MAIL", on_mail, IN_GREETED, OWNER_KNOWN, "RFC 5321 4.1.1.2"},
-    {"RCPT", on_rcpt, IN_MAIL | IN_RCPT, 0, "RFC 5321 4.1.1.3"},
-    {"DATA", on_data, IN_RCPT, NO_ARGS, "RFC 5321 4.1.1.4"},
-    {"RSET", on_rset, IN_ANY, NO_ARGS, "RFC 5321 4.1.1.5"},
-    {"NOOP", on_noop, IN_ANY, 0, "RFC 5321 4.1.1.9"},
-    {"VRFY", on_vrfy, IN_ANY, 0, "RFC 5321 4.1.1.6"},
-    {"HELP", on_help, IN_ANY, 0, "RFC 5321 4.1.1.8"},
-    {"QUIT", on_quit, IN_ANY, NO_ARGS, "RFC 5321 4.1.1.10"},
-    {"STARTTLS", on_starttls, IN_GREETED, OFFERS_TLS | LAST | NO_ARGS, "RFC 3207 4"},
-    {"AUTH", on_auth, IN_GREETED, OFFERS_AUTH | LAST, "RFC 4954 4"},
+    {"EHLO",     on_ehlo,     IN_ANY,            LAST | IDLE,                 "EHLO name",                        "RFC 5321 4.1.1.1" },
+    {"HELO",     on_helo,     IN_ANY,            IDLE,                        "HELO name",                        "RFC 5321 4.1.1.1" },
+    {"MAIL",     engine_mail, IN_GREETED,        OWNER_KNOWN,                 "MAIL FROM:<address> [parameters]", "RFC 5321 4.1.1.2" },
+    {"RCPT",     engine_rcpt, IN_MAIL | IN_RCPT, 0,                           "RCPT TO:<address> [parameters]",   "RFC 5321 4.1.1.3" },
+    {"DATA",     engine_data, IN_RCPT,           NO_ARGS,                     "DATA",                             "RFC 5321 4.1.1.4" },
+    {"BDAT",     engine_bdat, IN_ANY,            0,                           "BDAT octets [LAST]",               "RFC 3030 2"       }, /* it looks at the state itself */
+    {"RSET",     on_rset,     IN_ANY,            NO_ARGS | IDLE,              "RSET",                             "RFC 5321 4.1.1.5" },
+    {"NOOP",     on_noop,     IN_ANY,            IDLE,                        "NOOP",                             "RFC 5321 4.1.1.9" },
+    {"VRFY",     on_vrfy,     IN_ANY,            OWNER_KNOWN | IDLE,          "VRFY address",                     "RFC 5321 4.1.1.6" },
+    {"EXPN",     on_expn,     IN_ANY,            OWNER_KNOWN | IDLE,          "EXPN list",                        "RFC 5321 4.1.1.7" },
+    {"HELP",     on_help,     IN_ANY,            IDLE,                        "HELP [command]",                   "RFC 5321 4.1.1.8" },
+    {"QUIT",     on_quit,     IN_ANY,            NO_ARGS,                     "QUIT",                             "RFC 5321 4.1.1.10"},
+    {"STARTTLS", on_starttls, IN_GREETED,        OFFERS_TLS | LAST | NO_ARGS, "STARTTLS",                         "RFC 3207 4"       },
+    {"AUTH",     engine_auth, IN_GREETED,        OFFERS_AUTH | LAST,          "AUTH mechanism [response]",        "RFC 4954 4"       },
+ /* known, and not offered */
+    {"ETRN",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 1985"         },
+    {"TURN",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.1"     },
+    {"SEND",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
+    {"SOML",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
+    {"SAML",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
+ /* of another protocol */
+    {"GET",      on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.1"   },
+    {"POST",     on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.3"   },
+    {"PUT",      on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.4"   },
+    {"OPTIONS",  on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.7"   },
+    {"CONNECT",  on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.6"   },
 };
 
+static const struct command *
+find(struct slice verb)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (slice_eq_nocase(verb, slice_of(commands[i].verb)))
+            return &commands[i];
+    return NULL;
+}
+
+/* With an argument: how the command is written, and where it is described. */
 static void
 on_help(struct smtp_session *s, struct slice args)
 {
     uint8_t bytes[256];
     struct buf text = BUF_FIXED(bytes);
+    const struct command *topic = args.n > 0 ? find(args) : NULL;
 
-    (void)args;
-    buf_puts(&text, "Commands:");
-    for (size_t i = 0; i < COUNT(commands); i++) {
-        buf_putc(&text, ' ');
-        buf_puts(&text, commands[i].verb);
+    if (args.n > 0 && (topic == NULL || topic->form == NULL)) {
+        engine_answer(s, SMTP_R_NO_TOPIC);
+        return;
     }
-    reply_slice(s, 214, "2.0.0", buf_slice(&text));
+    if (topic != NULL)
+        buf_printf(&text, "%s (%s)", topic->form, topic->specified);
+    else
+        buf_puts(&text, smtp_reply(SMTP_R_HELP)->text);
+    for (size_t i = 0; i < COUNT(commands) && topic == NULL; i++)
+        if (commands[i].form != NULL) {
+            buf_putc(&text, ' ');
+            buf_puts(&text, commands[i].verb);
+        }
+    engine_answer_text(s, SMTP_R_HELP, buf_slice(&text));
 }
 
-static void
-reply_out_of_order(struct smtp_session *s, const struct command *cmd)
+static enum smtp_row
+out_of_order(const struct smtp_session *s, const struct command *cmd)
 {
     if (s->state == IN_START)
-        reply(s, 503, "5.5.1", "Say EHLO or HELO first");
-    else if (cmd->run == on_mail)
-        reply(s, 503, "5.5.1", "Sender was already given");
-    else if (cmd->run == on_rcpt)
-        reply(s, 503, "5.5.1", "Need MAIL before RCPT");
-    else if (cmd->run == on_data && s->state == IN_MAIL)
-        reply(s, 554, "5.5.1", "No valid recipients");
-    else if (cmd->run == on_data)
-        reply(s, 503, "5.5.1", "Need MAIL and RCPT before DATA");
-    else
-        reply(s, 503, "5.5.1", "Not during a mail transaction");
+        return SMTP_R_HELLO_FIRST;
+    if (cmd->run == engine_mail)
+        return SMTP_R_SENDER_TWICE;
+    if (s->state == IN_BDAT) /* RFC 3030 2: DATA too */
+        return SMTP_R_NOT_NOW;
+    if (cmd->run == engine_rcpt)
+        return SMTP_R_MAIL_FIRST;
+    if (cmd->run == engine_data)
+        return s->state == IN_MAIL ? SMTP_R_NO_RECIPIENTS : SMTP_R_RCPT_FIRST;
+    return SMTP_R_NOT_NOW;
+}
+
+/* What a row can tell against a command; SMTP_R_OK: nothing. */
+static enum smtp_row
+check(struct smtp_session *s, const struct command *cmd, struct slice args)
+{
+    bool owned = !s->policy->submission || s->user.n > 0;
+
+    if (cmd->run == NULL)
+        return SMTP_R_NOT_OFFERED;
+    if ((cmd->needs & OFFERS_TLS) && s->tls)
+        return SMTP_R_TLS_TWICE;
+    if (((cmd->needs & OFFERS_TLS) && !offers_tls(s)) ||
+        ((cmd->needs & OFFERS_AUTH) && !s->policy->submission))
+        return SMTP_R_NOT_OFFERED;
+    if ((cmd->needs & OFFERS_AUTH) && !engine_offers_auth(s))
+        return SMTP_R_TLS_FIRST;
+    if ((cmd->allowed & s->state) == 0)
+        return out_of_order(s, cmd);
+    if ((cmd->needs & OWNER_KNOWN) && !owned) /* RFC 4954 6 */
+        return SMTP_R_AUTH_FIRST;
+    if ((cmd->needs & NO_ARGS) && args.n > 0)
+        return SMTP_R_NO_ARGUMENT;
+    if ((cmd->needs & LAST) && stream_pending(&s->stream).n > 0) /* RFC 2920 3.1 */
+        return SMTP_R_NOT_LAST;
+    if (cmd->run == on_starttls && !stream_quiet(&s->stream)) /* RFC 3207 4.2: not in the kernel either */
+        return SMTP_R_NOT_LAST;
+    return SMTP_R_OK;
 }
 
 static void
@@ -662,37 +374,43 @@ command(struct smtp_session *s, struct slice line)
 {
     const struct command *cmd = NULL;
     struct slice verb, args;
+    enum smtp_row row;
 
     if (smtp_command_split(line, &verb, &args) == ST_OK)
-        for (size_t i = 0; i < COUNT(commands) && cmd == NULL; i++)
-            if (slice_eq_nocase(verb, slice_of(commands[i].verb)))
-                cmd = &commands[i];
-    if (cmd == NULL)
-        reply(s, 500, "5.5.2", "Command not recognised");
-    else if ((cmd->needs & OFFERS_TLS) && s->tls)
-        reply(s, 503, "5.5.1", "TLS is already active");
-    else if (((cmd->needs & OFFERS_TLS) && !offers_tls(s)) || ((cmd->needs & OFFERS_AUTH) && !s->policy->submission))
-        reply(s, 502, "5.5.1", "Command is not offered here");
-    else if ((cmd->needs & OFFERS_AUTH) && !offers_auth(s))
-        reply(s, 538, "5.7.11", "Encryption required: use STARTTLS first");
-    else if ((cmd->allowed & s->state) == 0)
-        reply_out_of_order(s, cmd);
-    else if ((cmd->needs & OWNER_KNOWN) && s->policy->submission && s->user.n == 0)
-        reply(s, 530, "5.7.0", "Authentication required"); /* RFC 4954 6 */
-    else if ((cmd->needs & NO_ARGS) && args.n > 0)
-        reply(s, 501, "5.5.4", "This command takes no argument");
-    else if ((cmd->needs & LAST) && stream_pending(&s->stream).n > 0) /* RFC 2920 3.1 */
-        reply(s, 503, "5.5.0", "Command must end its pipelined group");
-    else if (cmd->run == on_starttls && !stream_quiet(&s->stream)) /* RFC 3207 4.2: not in the kernel either */
-        reply(s, 503, "5.5.0", "Command must end its pipelined group");
+        cmd = find(verb);
+    row = cmd == NULL ? SMTP_R_UNKNOWN_COMMAND : check(s, cmd, args);
+    if (row != SMTP_R_OK)
+        engine_answer(s, row);
     else
         cmd->run(s, args);
+    if (cmd != NULL && (cmd->needs & IDLE))
+        s->idle_commands++;
+}
+
+/* A session that has had its share ends, after the reply to its last command. */
+static void
+check_budgets(struct smtp_session *s)
+{
+    s->commands++;
+    if (s->over)
+        return;
+    if (s->errors > s->policy->max_errors)
+        engine_bye(s, SMTP_R_TOO_MANY_ERRORS);
+    else if (s->commands > s->policy->max_commands)
+        engine_bye(s, SMTP_R_TOO_MANY_COMMANDS);
+    else if (s->idle_commands > s->policy->max_idle_commands)
+        engine_bye(s, SMTP_R_TOO_MANY_IDLE_COMMANDS);
+    else if (s->stopping && !s->in_data) /* between chunks it is not cut off */
+        engine_bye(s, SMTP_R_STOPPING);
+    else if (s->state == IN_GREETED && loop_now(s->stream.loop) - s->began > s->policy->session_timeout)
+        engine_bye(s, SMTP_R_SESSION_TOO_LONG);
 }
 
 static bool
 end(struct smtp_session *s)
 {
-    flush_replies(s);
+    engine_tx_reset(s);
+    engine_flush(s);
     /* The last reply is worth a moment's wait, no more: its reader may be gone. */
     if (!s->lost && stream_flush(&s->stream, loop_now(s->stream.loop) + SECONDS(10)) != ST_OK)
         s->lost = true;
@@ -716,35 +434,30 @@ serve(void *arg)
         enum status st;
 
         if (s->replies.n > 0 && slice_find(in, '\n') == in.n)
-            flush_replies(s);
-        st = stream_line(&s->stream, SMTP_COMMAND_MAX, deadline(s), &line);
+            engine_flush(s);
+        st = stream_line(&s->stream, SMTP_COMMAND_MAX, engine_deadline(s), &line);
 
         if (st == ST_LIMIT) { /* an endless line is not read to its end */
-            reply(s, 500, "5.5.2", "Line is too long");
-            bye(s, "4.7.0", "Closing the connection");
+            engine_answer(s, SMTP_R_LINE_TOO_LONG);
+            engine_bye(s, SMTP_R_CLOSING);
         } else if (st == ST_TIMEOUT) {
-            bye(s, "4.4.2", "Timeout, closing the connection");
+            engine_bye(s, SMTP_R_IDLE);
         } else if (st == ST_CANCELLED) {
-            bye(s, "4.3.2", "System is going down, closing the connection");
+            engine_bye_cancelled(s);
         } else if (st != ST_OK) {
             s->over = s->lost = true;
         } else {
             command(s, line);
-            if (!s->over && s->errors > s->policy->max_errors)
-                bye(s, "4.7.0", "Too many errors, closing the connection");
-            else if (!s->over && ++s->commands > s->policy->max_commands)
-                bye(s, "4.7.0", "Too many commands, closing the connection");
-            else if (!s->over && s->stopping)
-                bye(s, "4.3.2", "System is going down, closing the connection");
+            check_budgets(s);
         }
     } while (!s->over && stream_pending(&s->stream).n > 0);
     if (s->over)
         return end(s);
-    flush_replies(s);
+    engine_flush(s);
     if (s->over)
         return end(s);
     s->replies = (struct buf){0};
-    stream_idle_until(&s->stream, deadline(s));
+    stream_idle_until(&s->stream, engine_deadline(s));
     return true;
 }
 
@@ -756,9 +469,9 @@ idled(void *arg)
 
     s->replies = BUF_FIXED(room);
     if (s->stream.cancelled)
-        bye(s, "4.3.2", "System is going down, closing the connection");
+        engine_bye_cancelled(s);
     else
-        bye(s, "4.4.2", "Timeout, closing the connection");
+        engine_bye(s, s->in_data ? SMTP_R_IDLE_IN_DATA : SMTP_R_IDLE);
     (void)end(s);
 }
 
@@ -767,18 +480,21 @@ smtp_session_start(struct smtp_session *s)
 {
     uint8_t bytes[400], room[SMTP_REPLY_LINE_MAX];
     struct buf text = BUF_FIXED(bytes), greeting = BUF_FIXED(room);
+    const struct smtp_reply *r = smtp_reply(SMTP_R_GREETING);
 
     s->state = IN_START;
+    s->began = loop_now(s->stream.loop);
     s->helo = BUF_INIT(SMTP_DOMAIN_MAX);
     s->user = BUF_INIT(1024);
     s->arena = ARENA_INIT(TX_MAX);
-    tx_reset(s);
+    engine_tx_reset(s);
     buf_puts(&text, s->policy->host);
-    buf_puts(&text, " ESMTP Estafeta");
-    smtp_reply_put(&greeting, 220, NULL, buf_slice(&text));
+    buf_putc(&text, ' ');
+    buf_puts(&text, r->text);
+    smtp_reply_put(&greeting, r->code, r->enhanced, buf_slice(&text));
     if (!s->resumed) /* RFC 3207 4.2: the client speaks first after STARTTLS */
         stream_put_now(&s->stream, buf_slice(&greeting));
-    stream_serve(&s->stream, serve, idled, s, deadline(s));
+    stream_serve(&s->stream, serve, idled, s, engine_deadline(s));
 }
 
 void

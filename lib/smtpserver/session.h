@@ -11,7 +11,9 @@
 #include "net/stream.h"
 #include "smtp/command.h"
 #include "smtp/data.h"
+#include "smtp/head.h"
 #include "smtp/received.h"
+#include "smtp/reply.h"
 
 struct smtp_session;
 
@@ -23,9 +25,11 @@ struct smtp_policy {
     bool plaintext_auth; /* AUTH is offered without TLS: loopback and tests only */
     bool starttls;
     bool scram_sha1, external_names, external_fingerprints; /* mechanisms that are set up */
+    bool dsn; /* RFC 3461 is offered: somebody sends the notices of success */
     uint64_t message_size;
-    uint32_t max_recipients, max_errors, max_commands;
-    uint64_t idle_timeout, data_timeout; /* ns; data_timeout: of the whole of DATA */
+    uint32_t max_recipients, max_errors, max_commands, max_hops;
+    uint32_t max_idle_commands; /* that bring no message nearer, until one is accepted */
+    uint64_t idle_timeout, data_timeout, session_timeout; /* ns; data_timeout: of the whole of a message */
 };
 
 struct smtp_recipient {
@@ -44,6 +48,12 @@ struct smtp_tx {
     uint64_t received; /* ns since 1970: when DATA began */
     uint64_t size;
     struct slice id; /* set by body_begin, in the arena: for Received, the log and the 250 */
+    /* the engine's */
+    bool open;       /* body_begin was answered by ST_OK, and neither body_drop nor deliver came yet */
+    bool chunked;    /* by BDAT, of whose chunk `chunk` octets are to come */
+    uint64_t chunk, until;
+    struct smtp_data data;
+    struct smtp_head head;
 };
 
 struct smtp_backend {
@@ -66,6 +76,8 @@ struct smtp_backend {
     void (*auth_abort)(struct smtp_session *s);
     /* The descriptor is the callee's; nothing was read behind STARTTLS. The session is over. */
     void (*starttls)(struct smtp_session *s, int fd);
+    /* A reply went out that belongs into the log (its row has a line for it). May be NULL. */
+    void (*note)(struct smtp_session *s, const struct smtp_reply *reply);
     /* The session is over, its stream closed: free it. */
     void (*ended)(struct smtp_session *s);
 };
@@ -81,8 +93,10 @@ struct smtp_session {
     struct slice tls_version, cipher; /* the owner's, as long as the session */
     /* the engine's */
     unsigned state;
-    bool esmtp, over, lost, stopping, shed, in_data;
-    uint32_t errors, commands;
+    bool esmtp, over, lost, stopping, shed;
+    bool in_data; /* a message is coming: between its chunks too */
+    uint32_t errors, commands, idle_commands;
+    uint64_t began;
     struct buf replies; /* of a pipelined group, in the serving fiber's stack */
     struct buf helo, user; /* user: empty until AUTH */
     struct arena arena;           /* of the transaction */

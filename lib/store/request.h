@@ -80,7 +80,8 @@ IPC_MESSAGE(rcpt_check, RCPT_CHECK_FIELDS)
 IPC_MESSAGE(rcpt_found, RCPT_FOUND_FIELDS)
 
 /* One recipient. original: as given in RCPT. mailbox: by name, "" is INBOX; a folder that is not there is INBOX.
- * dsn: NOTIFY bits 1 never 2 success 4 failure 8 delay. orcpt: xtext decoded, may be empty. */
+ * dsn: NOTIFY bits 1 never 2 success 4 failure 8 delay. orcpt: "rfc822;a@b",
+ * the type and the address with its xtext decoded (of utf-8 as given); may be empty. */
 #define DELIVER_RCPT_FIELDS(FIELD) \
     FIELD(u64, account)            \
     FIELD(bytes, original)         \
