@@ -32,6 +32,7 @@
 #define VERIFIED_SIZE 16384u
 #define EARLY_MAX 1024u
 #define EARLY_WAIT SECONDS(1)
+#define QUARANTINED_MAX 64u /* as many as estafetad remembers */
 
 /* A connection that edged told of. */
 struct connection {
@@ -88,6 +89,11 @@ static struct {
     size_t connections;
     struct early *early;
     size_t n_early;
+    /* Accounts that crashed programs: no sessions before that time. */
+    struct quarantined {
+        uint8_t user[SASL_NAME_MAX], user_n; /* 0: none */
+        uint64_t until;
+    } quarantined[QUARANTINED_MAX];
 } self;
 
 /* --- connections --- */
@@ -234,6 +240,45 @@ loopback(const struct connection *c)
     return memcmp(c->peer, four, sizeof four) == 0 || memcmp(c->peer, six, sizeof six) == 0;
 }
 
+/* --- accounts that crashed programs --- */
+
+static struct quarantined *
+quarantined(struct slice user)
+{
+    for (size_t i = 0; i < QUARANTINED_MAX; i++)
+        if (self.quarantined[i].user_n > 0 &&
+            slice_eq(slice_from(self.quarantined[i].user, self.quarantined[i].user_n), user))
+            return &self.quarantined[i];
+    return NULL;
+}
+
+/* No session of IMAP or POP3 may begin; submission goes on, and so does the mail that comes for it. */
+static bool
+barred(struct slice user, uint16_t role)
+{
+    const struct quarantined *q = role == ROLE_SUBMIT ? NULL : quarantined(user);
+
+    return q != NULL && q->until > clock_mono();
+}
+
+static enum status
+on_quarantine(const struct msg_quarantine *m)
+{
+    struct quarantined *q = quarantined(m->user);
+
+    if (m->user.n == 0 || m->user.n > SASL_NAME_MAX)
+        return ST_OK; /* nobody is called so here */
+    for (size_t i = 0; i < QUARANTINED_MAX && q == NULL; i++)
+        if (self.quarantined[i].user_n == 0 || self.quarantined[i].until <= clock_mono())
+            q = &self.quarantined[i];
+    if (q == NULL)
+        return ST_OK;
+    memcpy(q->user, m->user.p, m->user.n);
+    q->user_n = (uint8_t)m->user.n;
+    q->until = clock_mono() + SECONDS(m->seconds);
+    return ST_OK;
+}
+
 /* --- answers --- */
 
 static void
@@ -265,7 +310,10 @@ accept_user(struct attempt *a, struct slice data)
     enum status st = ST_UNAVAILABLE;
 
     throttle_succeeded(self.throttle, now, slice_from(c->peer, 16), name);
-    if (c->over)
+    if (barred(name, a->from.role))
+        log_at(LOG_LEVEL_WARNING, "login refused for now: conn=%llu user=%.*s is quarantined", (unsigned long long)c->id,
+               SLICE_ARG(name));
+    else if (c->over)
         st = ST_STALE;
     else if (getrandom(ticket, sizeof ticket, 0) == (ssize_t)sizeof ticket)
         st = tickets_issue(self.tickets, now, now + self.settings.ticket_life, c->id, name,
@@ -826,6 +874,10 @@ on_ticket_redeem(struct ipc_request *r)
         ipc_answer(r->from, ST_STALE, NOTHING);
         return ST_OK;
     }
+    if (barred(slice_from(got.user, got.user_n), r->from.role)) { /* since the ticket was given */
+        ipc_answer(r->from, ST_UNAVAILABLE, NOTHING);
+        return ST_OK;
+    }
     c->role = r->from.role;
     c->instance = r->from.instance;
     open_handle(r->from, m.conn, slice_from(got.user, got.user_n), got.rights);
@@ -1061,6 +1113,7 @@ main(int argc, char **argv)
 {
     static const struct program program = {
         .role = ROLE_AUTH, .routes = routes, .open = authd_open, .start = authd_start, .reload = authd_reload,
+        .quarantine = on_quarantine,
         .peer_gone = on_peer_gone};
 
     return program_main(&program, argc, argv);

@@ -18,6 +18,7 @@
 #include "master/admin.h"
 #include "master/listen.h"
 #include "master/notify.h"
+#include "master/quarantine.h"
 #include "master/supervise.h"
 #include "root/root.h"
 #include "sys/fd.h"
@@ -42,6 +43,7 @@ static struct {
     int lock;    /* held until the end; -1 */
     int status;
     char failure[4200]; /* why it did not become ready */
+    struct quarantine quarantine;
 } self = {.starter = -1, .lock = -1, .signals = {.fd = -1}};
 
 /* --- words for whoever started us --- */
@@ -135,6 +137,70 @@ on_failed(enum role role, unsigned failures)
     stop();
 }
 
+/* --- accounts that crash programs --- */
+
+static struct slice
+quarantine_message(struct buf *m, struct slice account, uint64_t ns)
+{
+    msg_quarantine_put(m, &(struct msg_quarantine){account, (uint32_t)(ns / SECONDS(1))});
+    return buf_slice(m);
+}
+
+static void
+on_crashed(enum role role, struct slice account)
+{
+    const struct quarantine_rule rule = {self.settings.quarantine_crashes, self.settings.quarantine_within,
+                                         self.settings.quarantine_time};
+    AUTO_BUF m = BUF_INIT(1024);
+
+    log_at(LOG_LEVEL_ERR, "%s crashed while it worked for %.*s", role_name(role), SLICE_ARG(account));
+    if (!quarantine_crash(&self.quarantine, &rule, account, clock_mono()))
+        return;
+    log_mail(LOG_LEVEL_ERR, "%.*s is quarantined: it crashed programs %llu times within %llu s; its logins to IMAP and POP3 are refused for %llu s, "
+           "or until estafeta reload", SLICE_ARG(account), (unsigned long long)rule.crashes,
+           (unsigned long long)(rule.within / SECONDS(1)), (unsigned long long)(rule.time / SECONDS(1)));
+    supervisor_tell(self.supervisor, ROLE_AUTH, MSG_QUARANTINE, quarantine_message(&m, account, rule.time));
+}
+
+static void
+tell_one(void *arg, struct slice account, uint64_t left)
+{
+    AUTO_BUF m = BUF_INIT(1024);
+
+    (void)ipc_send(arg, MSG_QUARANTINE, quarantine_message(&m, account, left + SECONDS(1)), -1);
+}
+
+/* authd has a new process. */
+static enum status
+send_quarantined(struct channel *control)
+{
+    quarantine_each(&self.quarantine, clock_mono(), tell_one, control);
+    return ST_OK;
+}
+
+static void
+lift_one(void *arg, struct slice account, uint64_t left)
+{
+    AUTO_BUF m = BUF_INIT(1024);
+
+    supervisor_tell(self.supervisor, ROLE_AUTH, MSG_QUARANTINE, quarantine_message(&m, account, 0));
+    buf_printf(arg, "%.*s: no longer quarantined\n", SLICE_ARG(account));
+}
+
+/* An administrator has mended what was wrong, or wants to see. */
+static void
+lift_quarantine(struct buf *words)
+{
+    quarantine_each(&self.quarantine, clock_mono(), lift_one, words);
+    quarantine_lift(&self.quarantine);
+}
+
+static void
+show_one(void *arg, struct slice account, uint64_t left)
+{
+    buf_printf(arg, "quarantined: %.*s, for %llu seconds more\n", SLICE_ARG(account), (unsigned long long)(left / SECONDS(1)));
+}
+
 static void
 on_patience(struct timer *t)
 {
@@ -184,8 +250,12 @@ reload(struct buf *words)
         st = supervisor_reload(self.supervisor, buf_slice(fresh), words);
         if (st == ST_OK) {
             tell_restart_needed(&settings, words);
+            lift_quarantine(words);
+            self.settings.quarantine_crashes = settings.quarantine_crashes;
+            self.settings.quarantine_within = settings.quarantine_within;
+            self.settings.quarantine_time = settings.quarantine_time;
             self.text =
-                1 - self.text; /* self.settings stay those of the start, which is what holds of them */
+                1 - self.text; /* the other self.settings stay those of the start, which is what holds of them */
         }
     } else {
         buf_printf(words, "%s\n", err.text);
@@ -218,6 +288,7 @@ put_status(struct buf *text)
                              : "starting",
                (unsigned long long)((clock_mono() - self.started) / SECONDS(1)));
     supervisor_status(self.supervisor, text);
+    quarantine_each(&self.quarantine, clock_mono(), show_one, text);
     buf_putc(text, '\n');
     listen_show(&self.listeners, text);
 }
@@ -329,7 +400,9 @@ start(struct err *err)
                                           .listeners = send_listeners,
                                           .all_ready = on_all_ready,
                                           .all_stopped = on_all_stopped,
-                                          .failed = on_failed};
+                                          .failed = on_failed,
+                                          .crashed = on_crashed,
+                                          .quarantined = send_quarantined};
     enum status st = loop_new(&self.loop, err);
 
     if (st == ST_OK)

@@ -36,6 +36,7 @@ struct program {
     unsigned starts, failures;
     uint64_t since;
     int arena; /* its own, writable; -1 */
+    int note;  /* its page of fiber_note(); -1 */
 };
 
 /* The channel of a row of the links table, as it is now. */
@@ -247,6 +248,16 @@ launch(struct program *p, struct err *err)
     return ST_OK;
 }
 
+/* A new page for each process: what an old one writes there late is not said of the new one. */
+static enum status
+give_note(struct program *p)
+{
+    if (p->note >= 0)
+        (void)close(p->note);
+    p->note = memfd_sized("note", SHM_CHUNK);
+    return p->note < 0 ? ST_IO : send_arena(p, ARENA_NOTE, p->row->role, SHM_CHUNK, p->note);
+}
+
 static enum status
 start_program(struct program *p, struct err *err)
 {
@@ -267,6 +278,10 @@ start_program(struct program *p, struct err *err)
         st = send_arena(p, ARENA_OWN, p->row->role, size, p->arena);
     if (st == ST_OK)
         st = connect_all(p);
+    if (st == ST_OK && p->row->notes)
+        st = give_note(p);
+    if (st == ST_OK && p->row->role == ROLE_AUTH && p->s->settings.quarantined != NULL)
+        st = p->s->settings.quarantined(p->control);
     if (st == ST_OK && p->row->role == ROLE_EDGE && p->s->settings.listeners != NULL)
         st = p->s->settings.listeners(p->control);
     if (st == ST_OK)
@@ -441,6 +456,19 @@ tell_step(struct supervisor *s)
         s->settings.all_stopped();
 }
 
+/* Whose session was it? SIGKILL comes from us or an administrator, and says nothing of an account. */
+static void
+look_at_note(const struct program *p, int status)
+{
+    bool crash = WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM : WEXITSTATUS(status) != 0;
+    uint8_t n, name[FIBER_NOTE];
+
+    if (!crash || p->note < 0 || p->s->settings.crashed == NULL || pread(p->note, &n, 1, 0) != 1 || n == 0 ||
+        pread(p->note, name, n, offsetof(struct fiber_note, name)) != n)
+        return;
+    p->s->settings.crashed(p->row->role, slice_from(name, n));
+}
+
 static void
 on_end(struct watch *w, uint32_t events)
 {
@@ -462,6 +490,8 @@ on_end(struct watch *w, uint32_t events)
     p->state = DOWN;
     channel_free(p->control);
     p->control = NULL;
+    if (!s->stopping)
+        look_at_note(p, status);
     if (s->stopping)
         tell_step(s);
     else
@@ -489,6 +519,7 @@ supervisor_start(struct loop *loop, const struct supervise_settings *settings, s
         s->programs[i] = (struct program){.s = s,
                                           .row = &settings->rows[i],
                                           .arena = -1,
+                                          .note = -1,
                                           .pidfd = {.ready = on_end, .fd = -1},
                                           .timer = {.fire = on_timer}};
     for (size_t i = 0; i < settings->n_links; i++)
@@ -538,6 +569,8 @@ supervisor_free(struct supervisor *s)
         }
         if (p->arena >= 0)
             (void)close(p->arena);
+        if (p->note >= 0)
+            (void)close(p->note);
     }
     free(s->programs);
     free(s);
@@ -587,6 +620,15 @@ supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answe
     if (st != ST_OK && end < s->settings.n_rows)
         (void)reload_each(s, old, &end, answers);
     return st;
+}
+
+void
+supervisor_tell(struct supervisor *s, enum role role, enum msg type, struct slice payload)
+{
+    const struct program *p = program_of(s, role);
+
+    if (p != NULL && p->control != NULL)
+        (void)ipc_send(p->control, type, payload, -1);
 }
 
 void

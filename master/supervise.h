@@ -26,6 +26,11 @@ struct supervise_settings {
     /* A program ended unasked or could not be run, so many times with no steady life between. May be NULL; may stop
      * the supervisor. */
     void (*failed)(enum role role, unsigned failures);
+    /* A program crashed (by a signal that nobody sent it, or with an exit status) while it worked for that account, as it says.
+     * The name is whatever a broken program left there. May be NULL. */
+    void (*crashed)(enum role role, struct slice account);
+    /* Called for authd before GO, to send MSG_QUARANTINE over its control channel. May be NULL. */
+    enum status (*quarantined)(struct channel *control);
 };
 
 /* Starts everything. On failure what was started is ended again. */
@@ -38,6 +43,8 @@ void supervisor_free(struct supervisor *s);
  * new text get the old one back, and the refusal's status is returned. On ST_OK the new text must live as long as the
  * supervisor, and the old one need no longer. On a fiber. */
 enum status supervisor_reload(struct supervisor *s, struct slice settings, struct buf *answers);
+/* Over a program's control channel; nothing while it is down. */
+void supervisor_tell(struct supervisor *s, enum role role, enum msg type, struct slice payload);
 /* A table for people: program, pid, state, starts, seconds. */
 void supervisor_status(struct supervisor *s, struct buf *text);
 /* A new channel with role CTL to a program: the other end, the caller's. ST_UNAVAILABLE while it is down. */

@@ -1,6 +1,6 @@
 #include "master/table.h"
 
-/* role, calls, paths, arena, files, memory, tasks, stop, exposed */
+/* role, calls, paths, arena, files, memory, tasks, stop, exposed, notes */
 const struct program_row programs[] = {
     {ROLE_KEY,    "key",    "read=etc/tls",             0,  64,    64,   8,  3, 0},
     {ROLE_STORE,  "store",  "write=store write=backup", 0,  12000, 4096, 64, 4, 0},
@@ -9,8 +9,8 @@ const struct program_row programs[] = {
     {ROLE_SMTP,   "parser", "",                         64, 20000, 512,  8,  1, 2},
     {ROLE_SUBMIT, "parser", "",                         64, 20000, 512,  8,  1, 2},
     {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1, 2},
-    {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2, 2},
-    {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2, 2},
+    {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2, 2, true},
+    {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2, 2, true},
     /* After the services, whose last words it carries; new clients are told meanwhile that there is no service. */
     {ROLE_EDGE,   "edge",   "",                         0,  41000, 1024, 8,  3, 1},
 };

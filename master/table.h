@@ -17,6 +17,7 @@ struct program_row {
     /* When the channel between two programs has broken, the one with the higher number is started anew, whoever accuses
      * whom: the more of what strangers send it reads, the higher. Of equals, the accused. */
     uint8_t exposed;
+    bool notes; /* it has a page in which it says for which account it works (sys/fiber.h) */
 };
 
 /* One row a pair. bodies: `consumer` may read `role`'s own arena. replies_mib: arena in which `consumer`

@@ -24,7 +24,10 @@
     SET(addresses, imaps_listen, "0.0.0.0:993, [::]:993", "0", "32", "IMAP, TLS from the start.")                     \
     SET(addresses, pop3_listen, "0.0.0.0:110, [::]:110", "0", "32", "POP3, with STLS.")                               \
     SET(addresses, pop3s_listen, "0.0.0.0:995, [::]:995", "0", "32", "POP3, TLS from the start.")                     \
-    SET(count, uid_base, "64200", "0", "4294900000", "As root, program number N runs as user uid_base + N; 0: all as root.")
+    SET(count, uid_base, "64200", "0", "4294900000", "As root, program number N runs as user uid_base + N; 0: all as root.") \
+    SET(count, quarantine_crashes, "3", "0", "16", "Crashes of imapd or pop3d in sessions of one account until its logins are refused; 0: never.") \
+    SET(duration, quarantine_within, "10m", "1s", "7d", "Within which those crashes must lie.")                       \
+    SET(duration, quarantine_time, "30m", "1s", "30d", "How long its logins are refused then; a reload ends it.")
 
 #define EDGE_SETTINGS(SET)                                                                                            \
     HOST_SETTING(SET)                                                                                                 \

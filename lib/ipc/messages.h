@@ -46,6 +46,7 @@ enum msg {
     MSG_STOP = 8,
     MSG_CHUNKS_FREE = 9, /* any channel, by channel.c itself: packed le32 chunk numbers */
     MSG_STATS = 10,      /* master <-> program: answered with text lines "name value" */
+    MSG_QUARANTINE = 12, /* estafetad -> authd: msg_quarantine. Repeated at every start of authd */
     MSG_PEER_LOST = 11,  /* program -> estafetad: msg_peer_lost. My channel to that peer has ended */
 
     /* edged, the services */
@@ -110,14 +111,21 @@ IPC_MESSAGE(msg_peer, PEER_FIELDS)
 IPC_MESSAGE(msg_peer_lost, PEER_LOST_FIELDS)
 
 /* kind: enum arena_kind. OWN: this program's own, writable. IN: what that peer writes, read-only.
- * OUT: writable, for big replies to that peer; the peer gets it as REPLIES, read-only. */
-enum arena_kind { ARENA_OWN = 1, ARENA_IN, ARENA_OUT, ARENA_REPLIES };
+ * OUT: writable, for big replies to that peer; the peer gets it as REPLIES, read-only. NOTE: writable, where it says for which
+ * account it works (sys/fiber.h), which estafetad reads after a crash. */
+enum arena_kind { ARENA_OWN = 1, ARENA_IN, ARENA_OUT, ARENA_REPLIES, ARENA_NOTE };
 #define ARENA_FIELDS(FIELD) \
     FIELD(u8, kind)         \
     FIELD(u16, role)        \
     FIELD(u32, instance)    \
     FIELD(u64, size)
 IPC_MESSAGE(msg_arena, ARENA_FIELDS)
+
+/* user: whose logins to IMAP and POP3 are refused for so many seconds from now; 0: are taken again. */
+#define QUARANTINE_FIELDS(FIELD) \
+    FIELD(bytes, user)           \
+    FIELD(u32, seconds)
+IPC_MESSAGE(msg_quarantine, QUARANTINE_FIELDS)
 
 /* service: enum service. address: 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 enum service {

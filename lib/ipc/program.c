@@ -34,7 +34,7 @@ static struct {
     struct channel *master;
     struct peer peers[PEERS_MAX];
     struct peer_wait *waiting;
-    struct shm arena;
+    struct shm arena, note;
     struct buf settings;
     char root[4096];
     uint32_t instance;
@@ -263,13 +263,19 @@ on_arena(struct ipc_request *r)
 
     if (!msg_arena_get(r->payload, &m) || m.role >= ROLE_COUNT)
         return ST_SYNTAX;
-    if (shm_map(&shm, r->fd, m.size, m.kind == ARENA_OWN || m.kind == ARENA_OUT, &err) != ST_OK) {
+    if (shm_map(&shm, r->fd, m.size, m.kind == ARENA_OWN || m.kind == ARENA_OUT || m.kind == ARENA_NOTE, &err) != ST_OK) {
         log_at(LOG_LEVEL_ERR, "%s", err.text);
         return ST_SYNTAX;
     }
     if (m.kind == ARENA_OWN) {
         shm_unmap(&self.arena);
         self.arena = shm;
+        return ST_OK;
+    }
+    if (m.kind == ARENA_NOTE) {
+        shm_unmap(&self.note);
+        self.note = shm;
+        fiber_note_page((struct fiber_note *)(void *)self.note.p);
         return ST_OK;
     }
     ch = program_peer((enum role)m.role, m.instance);
@@ -296,6 +302,16 @@ on_listen(struct ipc_request *r)
     if (st == ST_OK)
         r->fd = -1;
     return st;
+}
+
+static enum status
+on_quarantine(struct ipc_request *r)
+{
+    struct msg_quarantine m;
+
+    if (!self.booted || !msg_quarantine_get(r->payload, &m) || self.program->quarantine == NULL)
+        return ST_SYNTAX;
+    return self.program->quarantine(&m);
 }
 
 /* From here on only what the line allows. What this machine cannot do is said once; that nobody is root, by estafetad. */
@@ -393,6 +409,7 @@ static const struct ipc_route master_routes[] = {
     {MSG_ARENA,  ROLE_BIT(MASTER), on_arena,  true },
     {MSG_LISTEN, ROLE_BIT(MASTER), on_listen, true },
     {MSG_GO,     ROLE_BIT(MASTER), on_go,     false},
+    {MSG_QUARANTINE, ROLE_BIT(MASTER), on_quarantine, false},
     {MSG_RELOAD, ROLE_BIT(MASTER), on_reload, false},
     {MSG_STOP,   ROLE_BIT(MASTER), on_stop,   false},
     {MSG_STATS,  ROLE_BIT(MASTER), on_stats,  false},

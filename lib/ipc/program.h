@@ -9,6 +9,7 @@
  *   PEER {role, instance} + fd    (any number)
  *   ARENA {...} + fd              (any number)
  *   LISTEN {...} + fd             (edged)
+ *   QUARANTINE {...}              (authd; also later)
  *   GO                                          READY
  *   PEER ... again when a peer was restarted      PEER_LOST {link, fault} when a channel has ended
  *   RELOAD {settings}                           RELOADED {status, text}
@@ -34,6 +35,8 @@ struct program {
     void (*stop)(void);
     /* A listening descriptor (edged). */
     enum status (*listener)(const struct msg_listen *m, int fd);
+    /* An account that crashed programs (authd). */
+    enum status (*quarantine)(const struct msg_quarantine *m);
     /* A channel to this role ended; a new one came, after GO or after one had ended (start() finds those that were there
      * before by program_peer()). May be NULL. */
     void (*peer_gone)(enum role role, uint32_t instance);

@@ -1,6 +1,7 @@
 #include "sys/fiber.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,6 +54,7 @@ struct fiber {
     uint64_t since;          /* when it last began to run */
     bool done;
     unsigned valgrind;
+    uint8_t note_n, note[FIBER_NOTE];
 #if FIBER_ASAN
     void *fake;
     const void *caller_bottom;
@@ -64,6 +66,7 @@ static _Thread_local struct {
     struct fiber *current;
     struct fiber *free;
     size_t free_n, limit;
+    struct fiber_note *page;
     struct fiber_stats stats;
 } mine = {.limit = 4096};
 
@@ -180,6 +183,20 @@ count_run(uint64_t ran)
     log_at(LOG_LEVEL_WARNING, "a fiber ran %llu us without waiting", (unsigned long long)(ran / 1000));
 }
 
+/* No call of the kernel: some bytes are written, and stay when the process is gone. */
+static void
+show_note(const struct fiber *f)
+{
+    if (mine.page == NULL)
+        return;
+    mine.page->n = 0;
+    if (f == NULL || f->note_n == 0)
+        return;
+    memcpy(mine.page->name, f->note, f->note_n);
+    atomic_signal_fence(memory_order_seq_cst);
+    mine.page->n = f->note_n;
+}
+
 /* Runs f until it waits or ends. Called on the loop's stack, or by a fiber that spawns another. */
 static void
 resume(struct fiber *f)
@@ -189,6 +206,7 @@ resume(struct fiber *f)
     uint64_t now, ran;
 
     mine.current = f;
+    show_note(f);
     f->since = clock_mono();
 #if FIBER_ASAN
     void *fake;
@@ -201,6 +219,7 @@ resume(struct fiber *f)
 #endif
     f->ctx = t.fctx;
     mine.current = outer;
+    show_note(outer);
     now = clock_mono();
     ran = now - f->since;
     count_run(ran);
@@ -280,6 +299,25 @@ fiber_spawn(struct loop *loop, void (*fn)(void *arg), void *arg)
         mine.stats.most = mine.stats.running;
     resume(f);
     return ST_OK;
+}
+
+void
+fiber_note(struct slice name)
+{
+    struct fiber *f = mine.current;
+
+    if (f == NULL)
+        return;
+    f->note_n = (uint8_t)(name.n <= FIBER_NOTE ? name.n : 0);
+    if (f->note_n > 0)
+        memcpy(f->note, name.p, name.n);
+    show_note(f);
+}
+
+void
+fiber_note_page(struct fiber_note *page)
+{
+    mine.page = page;
 }
 
 bool

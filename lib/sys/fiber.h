@@ -52,6 +52,16 @@ void fiber_yield(void);
 /* Yields when this fiber has run for more than a millisecond. Cheap; call it in inner loops. */
 void fiber_yield_if_long(void);
 
+/* For whom a fiber works: an account's name, say. While it runs, and only then, the name stands in the page, where whoever
+ * shares the page finds it after a crash. The name is the fiber's until it ends; off a fiber this does nothing. */
+#define FIBER_NOTE 255u
+struct fiber_note {
+    volatile uint8_t n; /* 0: nobody */
+    uint8_t name[FIBER_NOTE];
+};
+void fiber_note(struct slice name);
+void fiber_note_page(struct fiber_note *page); /* of the calling thread; NULL: none, as at first */
+
 struct fiber_stats {
     uint64_t started, running, most, overruns; /* overruns: ran past FIBER_SLICE */
     uint64_t longest;                          /* ns */

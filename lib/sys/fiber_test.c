@@ -154,6 +154,56 @@ burn(void *arg)
             fiber_yield_if_long();
 }
 
+static struct fiber_note page;
+
+static void
+check_page(int at, const char *want)
+{
+    CHECK_SLICE(at, slice_from(page.name, page.n), slice_of(want));
+}
+
+static void
+inner(void *arg)
+{
+    check_page(1, "");
+    fiber_note(slice_of(arg));
+    check_page(2, arg);
+    fiber_sleep_until(loop_now(loop) + MSEC(1));
+    check_page(3, arg);
+    fiber_note(slice_from(trace, FIBER_NOTE + 1)); /* too long for a name: none */
+    check_page(4, "");
+    fiber_note(slice_of(arg));
+}
+
+static void
+outer(void *arg)
+{
+    fiber_note(slice_of(arg));
+    assert_int_equal(fiber_spawn(loop, inner, "a much longer name"), ST_OK);
+    check_page(5, arg);
+    fiber_yield();
+    check_page(6, arg);
+    fiber_sleep_until(loop_now(loop) + MSEC(1));
+    check_page(7, arg);
+}
+
+/* The page names whom the running fiber works for, and nobody when none runs. */
+TEST(notes)
+{
+    begin();
+    fiber_note_page(&page);
+    assert_int_equal(fiber_spawn(loop, outer, "a@b.example"), ST_OK);
+    check_page(8, "");
+    assert_int_equal(fiber_spawn(loop, inner, "c"), ST_OK);
+    check_page(9, "");
+    fiber_note(SLICE("nobody"));
+    check_page(10, "");
+    run_for(10);
+    check_page(11, "");
+    fiber_note_page(NULL);
+    loop_free(loop);
+}
+
 TEST(overruns_are_counted)
 {
     struct fiber_stats s0, s1, s2;
@@ -225,4 +275,4 @@ TEST(speed)
     loop_free(loop);
 }
 
-TEST_MAIN(wait_ended_and_timed_out, yield_and_nesting, limit_and_reuse, overruns_are_counted, deepest, speed)
+TEST_MAIN(wait_ended_and_timed_out, yield_and_nesting, limit_and_reuse, notes, overruns_are_counted, deepest, speed)

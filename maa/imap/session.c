@@ -503,6 +503,7 @@ serve(void *arg)
 {
     struct session *s = arg;
 
+    fiber_note(buf_slice(&s->account->user));
     begin_turn(s);
     while (!s->over && feed(s)) {
         fiber_yield_if_long();
@@ -538,6 +539,7 @@ push(void *arg)
 {
     struct session *s = arg;
 
+    fiber_note(buf_slice(&s->account->user));
     tell_idling(s);
     if (s->over)
         stream_cancel(&s->stream); /* ends on its own fiber */

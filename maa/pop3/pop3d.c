@@ -240,6 +240,7 @@ serve(void *arg)
     struct session *s = arg;
     enum status st = ST_OK;
 
+    fiber_note(slice_from(s->user, s->user_n));
     for (;;) {
         struct slice in = stream_pending(&s->stream);
         size_t lf = slice_find(in, '\n');
@@ -323,6 +324,7 @@ redeem(struct adoption *a, uint64_t deadline, struct session **session)
     s->user_n = (uint8_t)who.user.n;
     (void)slice_to_cstr(who.user, s->user, who.user.n + 1);
     *session = s;
+    fiber_note(slice_from(s->user, s->user_n)); /* the maildrop's rows are read next */
     return ST_OK;
 }
 
