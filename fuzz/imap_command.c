@@ -6,6 +6,7 @@
 #include "imap/command.h"
 #include "imap/fetch.h"
 #include "imap/mailbox.h"
+#include "imap/params.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -21,6 +22,9 @@ parse_args(const struct imap_command *cmd)
     struct imap_status status;
     struct imap_append append;
     struct imap_list list;
+    struct imap_list_options options;
+    struct imap_create create;
+    struct imap_select select;
     struct imap_copy copy;
     struct imap_authenticate auth;
     struct slice two[2], one;
@@ -49,6 +53,8 @@ parse_args(const struct imap_command *cmd)
         st = imap_args_append(cmd->args, &a, &append, &why);
         break;
     case IMAP_LIST:
+        if (imap_args_list_options(cmd->args, &a, &options, &why) == ST_OK)
+            assert(options.n > 0 && options.n <= IMAP_PATTERNS_MAX && (options.extended || options.select == 0));
         if ((st = imap_args_list(cmd->args, &a, &list, &why)) == ST_OK)
             (void)imap_pattern_match(list.pattern, list.reference);
         break;
@@ -60,6 +66,17 @@ parse_args(const struct imap_command *cmd)
         break;
     case IMAP_LOGIN:
         st = imap_args_two(cmd->args, &a, two, &why);
+        break;
+    case IMAP_CREATE:
+        if ((st = imap_args_create(cmd->args, &a, &create, &why)) == ST_OK)
+            assert(create.n <= IMAP_USES_MAX);
+        break;
+    case IMAP_ID:
+        st = imap_args_id(cmd->args, &a, &why);
+        break;
+    case IMAP_EXAMINE:
+        if ((st = imap_args_select(cmd->args, &a, &select, &why)) == ST_OK && select.qresync)
+            assert(select.uidvalidity != 0 && select.modseq != 0 && (select.has_known || select.known.n == 0));
         break;
     case IMAP_SELECT:
         if ((st = imap_args_mailbox(cmd->args, &a, &one, &why)) == ST_OK) {

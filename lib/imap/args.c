@@ -1,5 +1,6 @@
 #include "imap/args.h"
 
+#include "imap/params.h"
 #include "imap/token.h"
 
 static enum status
@@ -158,6 +159,11 @@ imap_args_store(struct slice args, struct arena *a, struct imap_store *out, cons
 
     TRY(take_set(&args, a, &got.set, why));
     TRY(take_space(&args, why));
+    if (take_literal_nocase(&args, SLICE("(UNCHANGEDSINCE "))) {
+        got.conditional = true;
+        if (imap_take_modseq(&args, &got.modseq) != ST_OK || !take_literal(&args, SLICE(") ")))
+            return bad(why, ST_SYNTAX, "UNCHANGEDSINCE takes a mod-sequence");
+    }
     if (take_byte(&args, '+'))
         got.mode = IMAP_STORE_ADD;
     else if (take_byte(&args, '-'))
@@ -191,21 +197,32 @@ status_item(struct slice name, uint32_t *items)
 }
 
 enum status
+imap_take_status_items(struct slice *in, uint32_t *items, const char **why)
+{
+    struct slice at = *in, name;
+    uint32_t got = 0;
+
+    if (!take_byte(&at, '('))
+        return bad(why, ST_SYNTAX, "STATUS items are a list in parentheses");
+    do {
+        if (imap_take_atom(&at, &name) != ST_OK || !status_item(name, &got))
+            return bad(why, ST_SYNTAX, "Unknown STATUS item");
+    } while (take_byte(&at, ' '));
+    if (!take_byte(&at, ')'))
+        return bad(why, ST_SYNTAX, "STATUS items are separated by one space and end in \")\"");
+    *in = at;
+    *items |= got;
+    return ST_OK;
+}
+
+enum status
 imap_args_status(struct slice args, struct arena *a, struct imap_status *out, const char **why)
 {
     struct imap_status got = {0};
-    struct slice name;
 
     TRY(take_name(&args, a, &got.mailbox, why));
     TRY(take_space(&args, why));
-    if (!take_byte(&args, '('))
-        return bad(why, ST_SYNTAX, "STATUS items are a list in parentheses");
-    do {
-        if (imap_take_atom(&args, &name) != ST_OK || !status_item(name, &got.items))
-            return bad(why, ST_SYNTAX, "Unknown STATUS item");
-    } while (take_byte(&args, ' '));
-    if (!take_byte(&args, ')'))
-        return bad(why, ST_SYNTAX, "STATUS items are separated by one space and end in \")\"");
+    TRY(imap_take_status_items(&args, &got.items, why));
     TRY(at_end(args, why));
     *out = got;
     return ST_OK;

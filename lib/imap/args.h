@@ -49,12 +49,15 @@ struct imap_store {
     struct imap_seqset set;
     enum imap_store_mode mode;
     bool silent;
+    bool conditional; /* (UNCHANGEDSINCE modseq), RFC 7162 3.1.3 */
+    uint64_t modseq;
     struct imap_flags flags;
 };
 MUST_CHECK enum status imap_args_store(struct slice args, struct arena *a, struct imap_store *out, const char **why);
 
-/* DELETED: RFC 9051 6.3.11; SIZE: RFC 8438. */
-#define IMAP_STATUS_ITEMS(S) S(MESSAGES) S(RECENT) S(UIDNEXT) S(UIDVALIDITY) S(UNSEEN) S(DELETED) S(SIZE)
+/* DELETED: RFC 9051 6.3.11; SIZE: RFC 8438; HIGHESTMODSEQ: RFC 7162 3.1.7. */
+#define IMAP_STATUS_ITEMS(S) \
+    S(MESSAGES) S(RECENT) S(UIDNEXT) S(UIDVALIDITY) S(UNSEEN) S(DELETED) S(SIZE) S(HIGHESTMODSEQ)
 enum imap_status_item {
 #define IMAP_STATUS_ENUM(name) IMAP_STATUS_##name,
     IMAP_STATUS_ITEMS(IMAP_STATUS_ENUM)

@@ -229,17 +229,23 @@ imap_utf7_encode(struct slice utf8, struct buf *utf7)
     return ST_LIMIT;
 }
 
-enum status
-imap_mailbox_decode(struct slice wire, struct buf *utf8)
+bool
+imap_utf8_ok(struct slice text)
 {
-    size_t before = utf8->n;
-    struct slice at, name, level;
-    enum status st;
+    uint32_t u;
 
-    if (wire.n > IMAP_NAME_MAX)
-        return ST_LIMIT;
-    if ((st = imap_utf7_decode(wire, utf8)) != ST_OK)
-        return st;
+    while (text.n > 0)
+        if (!take_utf8(&text, &u) || is_control(u))
+            return false;
+    return true;
+}
+
+/* What was put behind `before` as a name. */
+static enum status
+check_name(struct buf *utf8, size_t before)
+{
+    struct slice at, name, level;
+
     if (utf8->n > before && utf8->p[utf8->n - 1] == IMAP_SEPARATOR)
         utf8->n--;
     name = at = slice_skip(buf_slice(utf8), before);
@@ -259,6 +265,28 @@ imap_mailbox_decode(struct slice wire, struct buf *utf8)
     if (slice_eq_nocase(level, SLICE("INBOX")))
         memcpy(utf8->p + before, "INBOX", 5);
     return ST_OK;
+}
+
+enum status
+imap_mailbox_decode(struct slice wire, struct buf *utf8)
+{
+    size_t before = utf8->n;
+    enum status st = wire.n > IMAP_NAME_MAX ? ST_LIMIT : imap_utf7_decode(wire, utf8);
+
+    return st == ST_OK ? check_name(utf8, before) : st;
+}
+
+enum status
+imap_mailbox_from_utf8(struct slice wire, struct buf *utf8)
+{
+    size_t before = utf8->n;
+
+    if (wire.n > IMAP_NAME_MAX)
+        return ST_LIMIT;
+    if (!imap_utf8_ok(wire))
+        return ST_SYNTAX;
+    buf_put(utf8, wire);
+    return buf_ok(utf8) ? check_name(utf8, before) : ST_LIMIT;
 }
 
 bool

@@ -18,6 +18,10 @@ MUST_CHECK enum status imap_utf7_encode(struct slice utf8, struct buf *utf7);
  * level). ST_SYNTAX: broken; empty; empty levels. ST_LIMIT: too long. One separator at the end is dropped:
  * CREATE allows it (RFC 3501 6.3.3) and elsewhere it harms nobody. */
 MUST_CHECK enum status imap_mailbox_decode(struct slice wire, struct buf *utf8);
+/* The same for names that are UTF-8 on the wire (RFC 9051 5.1, RFC 6855 3). */
+MUST_CHECK enum status imap_mailbox_from_utf8(struct slice wire, struct buf *utf8);
+/* Is it UTF-8 without control characters? */
+bool imap_utf8_ok(struct slice text);
 /* May a mailbox of that name be made? Not with "*" or "%": LIST could not name it. */
 bool imap_mailbox_creatable(struct slice utf8);
 

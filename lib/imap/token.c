@@ -213,21 +213,21 @@ imap_literal_header(struct slice line, struct imap_literal *out)
 }
 
 static bool
-quotable(struct slice s)
+quotable(struct slice s, bool utf8)
 {
     if (s.n > QUOTED_MAX)
         return false;
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0' || s.p[i] >= 0x80)
+        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0' || (s.p[i] >= 0x80 && !utf8))
             return false;
     }
     return true;
 }
 
-void
-imap_put_string(struct buf *b, struct slice s)
+static void
+put_string(struct buf *b, struct slice s, bool utf8)
 {
-    bool quote = quotable(s);
+    bool quote = quotable(s, utf8);
 
     if (quote) {
         buf_putc(b, '"');
@@ -246,6 +246,12 @@ imap_put_string(struct buf *b, struct slice s)
 }
 
 void
+imap_put_string(struct buf *b, struct slice s)
+{
+    put_string(b, s, false);
+}
+
+void
 imap_put_nstring(struct buf *b, struct slice s)
 {
     if (s.p == NULL)
@@ -254,14 +260,26 @@ imap_put_nstring(struct buf *b, struct slice s)
         imap_put_string(b, s);
 }
 
-void
-imap_put_astring(struct buf *b, struct slice s)
+static void
+put_astring(struct buf *b, struct slice s, bool utf8)
 {
     struct slice at = s;
 
     /* "NIL" as an atom would be read as no string at all by some clients. */
     if (s.n == 0 || s.n > QUOTED_MAX || take_while(&at, imap_astring_char).n < s.n || slice_eq_nocase(s, SLICE("NIL")))
-        imap_put_string(b, s);
+        put_string(b, s, utf8);
     else
         buf_put(b, s);
+}
+
+void
+imap_put_astring(struct buf *b, struct slice s)
+{
+    put_astring(b, s, false);
+}
+
+void
+imap_put_utf8_astring(struct buf *b, struct slice s)
+{
+    put_astring(b, s, true);
 }

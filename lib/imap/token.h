@@ -41,3 +41,5 @@ bool imap_literal_header(struct slice line, struct imap_literal *out);
 void imap_put_string(struct buf *b, struct slice s);
 void imap_put_nstring(struct buf *b, struct slice s);
 void imap_put_astring(struct buf *b, struct slice s);
+/* For a client that takes UTF-8 in quoted strings (RFC 9051 4.3, RFC 6855 3): s is UTF-8. */
+void imap_put_utf8_astring(struct buf *b, struct slice s);

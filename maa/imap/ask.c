@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "imap/mailbox.h"
-#include "maa/imap/session.h"
+#include "maa/imap/names.h"
 #include "sys/log.h"
 
 #define RUNS_A_REQUEST 6000u /* 48,000 bytes: below IPC_INLINE */
@@ -161,7 +161,7 @@ find_mailbox(struct session *s, struct slice name, bool levels, struct buf *repl
 {
     AUTO_BUF utf8 = BUF_INIT(IMAP_NAME_MAX * 4), m = BUF_INIT(IMAP_NAME_MAX * 8),
              at = BUF_INIT(IMAP_NAME_MAX * 4);
-    enum status st = imap_mailbox_decode(name, &utf8);
+    enum status st = name_decode(s, name, &utf8);
     bool more = true;
 
     if (st != ST_OK)

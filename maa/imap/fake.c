@@ -53,6 +53,22 @@ add_box(struct slice name)
     return b;
 }
 
+void
+no_boxes(void)
+{
+    for (uint32_t i = 0; i < fake.n; i++) {
+        for (uint32_t k = 0; k < fake.boxes[i].n; k++) {
+            buf_done(&fake.boxes[i].mails[k].keywords);
+            buf_done(&fake.boxes[i].mails[k].body);
+        }
+        free(fake.boxes[i].mails);
+        fake.boxes[i] = (struct box){0};
+    }
+    fake.n = 0;
+    fake.next_id = fake.modseq = 0;
+    fake.n_keywords = 0;
+}
+
 struct mail *
 add_mail(struct box *b, struct slice body)
 {
@@ -151,6 +167,19 @@ by_name(const void *a, const void *b)
     return strcmp((*(struct box *const *)a)->name, (*(struct box *const *)b)->name);
 }
 
+/* Levels above it without a mailbox, before the first name below them. */
+static void
+put_levels(struct buf *rows, struct slice name, struct slice before)
+{
+    for (size_t i = 1; i < name.n; i++) {
+        struct slice level = slice_sub(name, 0, i);
+
+        if (name.p[i] == '/' && box_named(level) == NULL &&
+            !(slice_has_prefix(before, level) && before.n > i && before.p[i] == '/'))
+            mailbox_row_put(rows, &(struct mailbox_row){.name = level});
+    }
+}
+
 static enum status
 on_mailboxes(struct ipc_request *r)
 {
@@ -167,6 +196,7 @@ on_mailboxes(struct ipc_request *r)
     for (uint32_t i = 0; i < n; i++, put++) {
         if ((more = put == 2)) /* pages, as there would be */
             break;
+        put_levels(&rows, slice_of(sorted[i]->name), i > 0 ? slice_of(sorted[i - 1]->name) : m.after);
         mailbox_row_put(&rows, &(struct mailbox_row){.mailbox = sorted[i]->id,
                                                      .name = slice_of(sorted[i]->name),
                                                      .special = sorted[i]->special});
@@ -230,7 +260,10 @@ on_create(struct ipc_request *r)
         reply_status(r, ST_EXISTS);
         return ST_OK;
     }
-    msg_id_put(&id, &(struct msg_id){add_box(m.name)->id});
+    struct box *b = add_box(m.name);
+
+    b->special = m.special;
+    msg_id_put(&id, &(struct msg_id){b->id});
     ipc_answer(r->from, ST_OK, buf_slice(&id));
     return ST_OK;
 }

@@ -8,7 +8,7 @@
 #include "net/stream.h"
 #include "store/request.h"
 
-#define BOXES    16u
+#define BOXES    64u
 #define MESSAGES 5000u
 #define WATCHES  64u
 
@@ -57,6 +57,8 @@ extern unsigned sides_dropped;
 
 struct box *box_named(struct slice name);
 struct box *add_box(struct slice name);
+/* All mailboxes go, and numbers begin anew. */
+void no_boxes(void);
 struct mail *add_mail(struct box *b, struct slice body);
 void hint_all(struct box *b);
 void give_credit(uint64_t n);
@@ -89,6 +91,9 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " UNSELECT"                                                                                              \
     " IDLE"                                                                                                  \
     " SPECIAL-USE"                                                                                           \
+    " CREATE-SPECIAL-USE"                                                                                    \
+    " LIST-EXTENDED"                                                                                         \
+    " LIST-STATUS"                                                                                           \
     " STATUS=SIZE"                                                                                           \
     " ESEARCH"                                                                                               \
     " SEARCHRES"                                                                                             \

@@ -356,7 +356,7 @@ try_append(struct stream *c)
         fiber_sleep_until(loop_now(loop) + MSEC(20));
     CHECK_INT(4, sides_dropped, 1);
     append_and_fetch(c, 200000);
-    SAYS(c, "a SELECT Sent\r\nb APPEND Sent {3+}\r\nabc\r\n", FLAGS_LINE(" $Mine") PERMANENT(" $Mine"));
+    SAYS(c, "a SELECT Sent\r\nb APPEND Sent {3+}\r\nabc\r\n", "* OK [CLOSED] Previous mailbox closed\r\n" FLAGS_LINE(" $Mine") PERMANENT(" $Mine"));
     ANSWERS_WITH(c, "", "APPEND completed\r\n", "* 13 EXISTS\r\n");
 }
 

@@ -23,6 +23,29 @@ log_out(struct stream *c)
     stream_close(c);
 }
 
+/* As a server that was started anew: no mailboxes but these, with so many messages in the first. */
+static void
+world(const char *const *names, const char *const *subscribed, int messages)
+{
+    no_boxes();
+    for (; *names != NULL; names++)
+        (void)add_box(slice_of(*names));
+    for (; *subscribed != NULL; subscribed++) { /* also what is no mailbox */
+        struct box *b = box_named(slice_of(*subscribed));
+
+        if (b == NULL) {
+            b = add_box(slice_of(*subscribed));
+            b->id = 0;
+        }
+        b->subscribed = true;
+    }
+    for (int i = 0; i < messages; i++)
+        (void)add_mail(&fake.boxes[0], SLICE("Subject: x\r\n\r\ny\r\n"));
+}
+#define WORLD(messages, subscribed, ...)                                                                     \
+    world((const char *const[]){__VA_ARGS__, NULL}, (const char *const[]){subscribed NULL}, messages)
+#define SUBSCRIBED(...) __VA_ARGS__,
+
 /* A message comes, and who watches hears of it. */
 static void
 arrive(void)
@@ -46,7 +69,8 @@ rfc3501_2_3_2_recent(void)
                   "a OK [READ-ONLY] EXAMINE completed\r\n");
     SAYS(&a, "a STATUS INBOX (RECENT)\r\n", "* STATUS INBOX (RECENT 2)\r\na OK STATUS completed\r\n");
     SAYS(&a, "a SELECT INBOX\r\n",
-         SELECTED("2", "2", UNSEEN("1"), "3") "a OK [READ-WRITE] SELECT completed\r\n");
+         "* OK [CLOSED] Previous mailbox closed\r\n" SELECTED("2", "2", UNSEEN("1"),
+                                                              "3") "a OK [READ-WRITE] SELECT completed\r\n");
     SAYS(&a, "a FETCH 1:2 FLAGS\r\n",
          "* 1 FETCH (FLAGS (\\Recent))\r\n* 2 FETCH (FLAGS (\\Recent))\r\na OK FETCH completed\r\n");
     SAYS(&b, "b SELECT INBOX\r\n",
@@ -88,15 +112,306 @@ rfc3501_2_3_2_unknown(void)
     log_out(&a);
 }
 
+/* RFC 2971 3.1, 3.3 */
+static void
+rfc2971_id(struct stream *c)
+{
+    ANSWERS_WITH(
+        c, "a023 ID (\"name\" \"sodr\" \"version\" \"19.34\" \"vendor\" \"Pink Floyd Music Limited\")\r\n",
+        "a023 OK ID completed\r\n", "* ID (\"name\" \"Estafeta\"");
+    ANSWERS_WITH(c, "a042 ID NIL\r\n", "a042 OK ID completed\r\n", "* ID (");
+    SAYS(c, "a ID (\"name\")\r\n", "a BAD A field without a value\r\n");
+    SAYS(c, "a ID\r\n", "a BAD Arguments missing\r\n");
+}
+
+/* RFC 2342 5 */
+static void
+rfc2342_namespace(struct stream *c)
+{
+    SAYS(c, "A001 NAMESPACE\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nA001 OK NAMESPACE completed\r\n");
+}
+
+/* RFC 5161 3.1, 3.2: unknown names are passed over; only what is new is told. */
+static void
+rfc5161_enable(void)
+{
+    struct stream c;
+
+    log_in(&c, 1);
+    SAYS(&c, "a ENABLE X-GOOD-IDEA\r\n", "* ENABLED\r\na OK ENABLE completed\r\n");
+    SAYS(&c, "a ENABLE X-GOOD-IDEA imap4REV2 X\r\n", "* ENABLED IMAP4rev2\r\na OK ENABLE completed\r\n");
+    SAYS(&c, "a ENABLE IMAP4rev2\r\n", "* ENABLED\r\na OK ENABLE completed\r\n");
+    SAYS(&c, "a ENABLE \"x\"\r\n", "a BAD ENABLE takes names of capabilities\r\n");
+    log_out(&c);
+}
+
+/* RFC 3691 2, RFC 7162 3.2.11 */
+static void
+rfc3691_unselect(void)
+{
+    struct stream c;
+
+    WORLD(2, , "INBOX", "b");
+    fake.recents = false;
+    log_in(&c, 1);
+    SAYS(&c, "a UNSELECT\r\n", "a BAD Select a mailbox first\r\n");
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 2 EXISTS");
+    SAYS(&c, "a STORE 1 +FLAGS.SILENT \\Deleted\r\n", "a OK STORE completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n"); /* nothing is expunged */
+    ANSWERS_WITH(&c, "a EXAMINE INBOX\r\n", "a OK [READ-ONLY] EXAMINE completed\r\n", "* 2 EXISTS");
+    SAYS(&c, "a CLOSE\r\n", "a OK CLOSE completed\r\n"); /* nor after EXAMINE: RFC 3501 6.4.2 */
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 2 EXISTS");
+    ANSWERS_WITH(&c, "a SELECT b\r\n", "a OK [READ-WRITE] SELECT completed\r\n",
+                 "* OK [CLOSED] Previous mailbox closed\r\n* FLAGS");
+    SAYS(&c, "a SELECT nowhere\r\n",
+         "* OK [CLOSED] Previous mailbox closed\r\na NO [NONEXISTENT] No such mailbox\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a BAD Select a mailbox first\r\n"); /* RFC 3501 6.3.1 */
+    log_out(&c);
+}
+
+/* RFC 9051 6.3.2, 5.1, 6.3.9.7: what a session sees that enabled it. */
+static void
+rfc9051_view(void)
+{
+    struct stream c, d;
+
+    WORLD(2, , "INBOX");
+    fake.recents = true;
+    log_in(&c, 1);
+    log_in(&d, 2);
+    SAYS(&c, "a ENABLE IMAP4rev2\r\n", "* ENABLED IMAP4rev2\r\na OK ENABLE completed\r\n");
+    SAYS(&c, "a SELECT inbox\r\n",
+         FLAGS_LINE("") PERMANENT("") "* 2 EXISTS\r\n* OK [UIDVALIDITY 1001] UIDs valid\r\n"
+                                      "* OK [UIDNEXT 3] Predicted next UID\r\n* LIST () \"/\" INBOX\r\n"
+                                      "a OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a FETCH 1 FLAGS\r\n", "* 1 FETCH (FLAGS ())\r\na OK FETCH completed\r\n");
+    arrive();
+    SAYS(&c, "a NOOP\r\n", "* 3 EXISTS\r\na OK NOOP completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    /* Names are UTF-8 here and modified UTF-7 there, where "&" stands for itself or not. */
+    SAYS(&c,
+         "a CREATE \"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\"\r\n",
+         "a OK CREATE completed\r\n");
+    SAYS(&c, "a LIST \"\" \"Espa\xc3\xb1*\"\r\n",
+         "* LIST (\\HasNoChildren) \"/\" \"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\"\r\na OK LIST completed\r\n");
+    SAYS(&d, "a LIST \"\" E*\r\n",
+         "* LIST (\\HasNoChildren) \"/\" \"Espa&APE-a &- m&AOE-s\"\r\na OK LIST completed\r\n");
+    SAYS(&c,
+         "a STATUS \"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\" (MESSAGES)\r\n",
+         "* STATUS \"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\" (MESSAGES 0)\r\na OK STATUS completed\r\n");
+    SAYS(&c,
+         "a RENAME \"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\" &APE-\r\n",
+         "* LIST () \"/\" &APE- (\"OLDNAME\" (\"Espa\xc3\xb1"
+         "a & m\xc3\xa1s\"))\r\na OK RENAME completed\r\n");
+    SAYS(&d, "a LIST \"\" &*\r\n", "a OK LIST completed\r\n"); /* a pattern that is broken in UTF-7 */
+    SAYS(&d, "a LIST \"\" &-APE-\r\n", "* LIST (\\HasNoChildren) \"/\" &-APE-\r\na OK LIST completed\r\n");
+    SAYS(&c, "a CREATE \"x\xff\"\r\n", "a NO [CANNOT] Not a mailbox name\r\n");
+    SAYS(&c, "a CREATE \"x\xc2\x85\"\r\n", "a NO [CANNOT] Not a mailbox name\r\n");
+    log_out(&c);
+    log_out(&d);
+    fake.recents = false;
+}
+
+/* The hierarchy of the first examples of RFC 5258 5. REMOTE adds nothing: there are no remote mailboxes. */
+static void
+rfc5258_5_fruit(struct stream *c)
+{
+    WORLD(0, SUBSCRIBED("INBOX", "Fruit/Banana", "Fruit/Peach", "Vegetable", "Vegetable/Broccoli"), "INBOX",
+          "Fruit", "Fruit/Apple", "Fruit/Banana", "Tofu", "Vegetable", "Vegetable/Broccoli",
+          "Vegetable/Corn");
+    /* 1 */
+    SAYS(c, "A01 LIST \"\" \"*\"\r\n",
+         "* LIST (\\HasChildren) \"/\" Fruit\r\n* LIST (\\HasNoChildren) \"/\" Fruit/Apple\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Fruit/Banana\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Tofu\r\n* LIST (\\HasChildren) \"/\" Vegetable\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Vegetable/Broccoli\r\n* LIST (\\HasNoChildren) \"/\" "
+         "Vegetable/Corn\r\n"
+         "A01 OK LIST completed\r\n");
+    /* 2 */
+    SAYS(c, "A02 LIST (SUBSCRIBED) \"\" \"*\"\r\n",
+         "* LIST (\\Subscribed) \"/\" Fruit/Banana\r\n* LIST (\\NonExistent \\Subscribed) \"/\" "
+         "Fruit/Peach\r\n"
+         "* LIST (\\Subscribed) \"/\" INBOX\r\n* LIST (\\Subscribed) \"/\" Vegetable\r\n"
+         "* LIST (\\Subscribed) \"/\" Vegetable/Broccoli\r\nA02 OK LIST completed\r\n");
+    /* 3 */
+    SAYS(c, "A03 LIST () \"\" \"%\" RETURN (CHILDREN)\r\n",
+         "* LIST (\\HasChildren) \"/\" Fruit\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Tofu\r\n* LIST (\\HasChildren) \"/\" Vegetable\r\nA03 OK LIST "
+         "completed\r\n");
+    /* 4 */
+    SAYS(c, "A04 LIST (REMOTE) \"\" \"%\" RETURN (CHILDREN)\r\n",
+         "* LIST (\\HasChildren) \"/\" Fruit\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Tofu\r\n* LIST (\\HasChildren) \"/\" Vegetable\r\nA04 OK LIST "
+         "completed\r\n");
+    /* 5 */
+    SAYS(c, "A05 LIST (REMOTE SUBSCRIBED) \"\" \"V*\"\r\n",
+         "* LIST (\\Subscribed) \"/\" Vegetable\r\n* LIST (\\Subscribed) \"/\" Vegetable/Broccoli\r\n"
+         "A05 OK LIST completed\r\n");
+    /* 6: no Fruit/Peach, which does not exist */
+    SAYS(
+        c, "A06 LIST (REMOTE) \"\" \"*\" RETURN (SUBSCRIBED)\r\n",
+        "* LIST () \"/\" Fruit\r\n* LIST () \"/\" Fruit/Apple\r\n* LIST (\\Subscribed) \"/\" Fruit/Banana\r\n"
+        "* LIST (\\Subscribed) \"/\" INBOX\r\n* LIST () \"/\" Tofu\r\n* LIST (\\Subscribed) \"/\" "
+        "Vegetable\r\n"
+        "* LIST (\\Subscribed) \"/\" Vegetable/Broccoli\r\n* LIST () \"/\" Vegetable/Corn\r\nA06 OK LIST "
+        "completed\r\n");
+    /* 7 */
+    SAYS(
+        c, "BBB LIST \"\" (\"inbox\" \"Drafts\" \"\" \"Fruit/%\")\r\n",
+        "* LIST () \"/\" Fruit/Apple\r\n* LIST () \"/\" Fruit/Banana\r\n* LIST () \"/\" INBOX\r\nBBB OK LIST "
+        "completed\r\n");
+    /* 3: the extended command has no special case for the empty name. */
+    SAYS(c, "a LIST () \"\" \"\"\r\n", "a OK LIST completed\r\n");
+    SAYS(c, "a LIST (RECURSIVEMATCH) \"\" *\r\n", "a BAD RECURSIVEMATCH needs SUBSCRIBED or SPECIAL-USE\r\n");
+    SAYS(c, "a LIST (XYZZY) \"\" *\r\n", "a BAD Unknown LIST option\r\n");
+    SAYS(c, "a LIST \"\" * RETURN (XYZZY)\r\n", "a BAD Unknown LIST option\r\n");
+}
+
+/* RFC 5258 5, example 8 */
+static void
+rfc5258_5_childinfo(struct stream *c)
+{
+    WORLD(0, SUBSCRIBED("Foo/Baz"), "INBOX", "Foo", "Foo/Bar", "Foo/Baz", "Moo");
+    SAYS(c, "CA3 LIST \"\" \"%\" RETURN (CHILDREN)\r\n",
+         "* LIST (\\HasChildren) \"/\" Foo\r\n* LIST (\\HasNoChildren) \"/\" INBOX\r\n"
+         "* LIST (\\HasNoChildren) \"/\" Moo\r\nCA3 OK LIST completed\r\n");
+    SAYS(c, "C02 LIST (SUBSCRIBED) \"\" \"*\"\r\n",
+         "* LIST (\\Subscribed) \"/\" Foo/Baz\r\nC02 OK LIST completed\r\n");
+    SAYS(c, "C03 LIST (SUBSCRIBED) \"\" \"%\"\r\n", "C03 OK LIST completed\r\n");
+    SAYS(c, "C04 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"%\"\r\n",
+         "* LIST () \"/\" Foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\nC04 OK LIST completed\r\n");
+    box_named(SLICE("Foo"))->subscribed = true; /* A1 */
+    SAYS(c, "C04 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"%\"\r\n",
+         "* LIST (\\Subscribed) \"/\" Foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\nC04 OK LIST completed\r\n");
+    WORLD(0, SUBSCRIBED("Foo/Baz"), "INBOX", "Foo/Bar", "Foo/Baz", "Moo"); /* A2 */
+    SAYS(c, "C04 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"%\"\r\n",
+         "* LIST (\\NonExistent) \"/\" Foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\nC04 OK LIST completed\r\n");
+    WORLD(0, , "INBOX", "Foo", "Foo/Bar", "Foo/Baz", "Moo"); /* B */
+    SAYS(c, "C04 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"%\"\r\n", "C04 OK LIST completed\r\n");
+    WORLD(0, SUBSCRIBED("Foo", "Moo"), "INBOX", "Foo", "Foo/Bar", "Foo/Baz", "Moo"); /* C */
+    SAYS(c, "C04 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"%\" RETURN (CHILDREN)\r\n",
+         "* LIST (\\HasChildren \\Subscribed) \"/\" Foo\r\n* LIST (\\HasNoChildren \\Subscribed) \"/\" "
+         "Moo\r\nC04 OK LIST completed\r\n");
+}
+
+/* RFC 5258 5, examples 9 to 11 */
+static void
+rfc5258_5_recursive(struct stream *c)
+{
+    WORLD(0,
+          SUBSCRIBED("foo2/bar1", "foo2/bar2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2", "eps2/mamba",
+                     "qux2/bar2"),
+          "INBOX", "foo2", "foo2/bar1", "foo2/bar2", "baz2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2",
+          "eps2/mamba", "qux2/bar2");
+    SAYS(c, "D03 LIST (RECURSIVEMATCH SUBSCRIBED) \"\" \"*2\"\r\n",
+         "* LIST (\\Subscribed) \"/\" baz2/bar2\r\n* LIST (\\Subscribed) \"/\" baz2/bar22\r\n"
+         "* LIST (\\Subscribed) \"/\" baz2/bar222\r\n"
+         "* LIST (\\Subscribed) \"/\" eps2 (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
+         "* LIST () \"/\" foo2 (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"
+         "* LIST (\\Subscribed) \"/\" foo2/bar2\r\n* LIST (\\Subscribed) \"/\" qux2/bar2\r\n"
+         "D03 OK LIST completed\r\n");
+    WORLD(0, SUBSCRIBED("foo/bar"), "INBOX", "foo"); /* 10 */
+    SAYS(c, "a1 LIST \"\" (\"foo\" \"foo/*\")\r\n", "* LIST () \"/\" foo\r\na1 OK LIST completed\r\n");
+    SAYS(c, "a2 LIST (SUBSCRIBED) \"\" \"foo/*\"\r\n",
+         "* LIST (\\NonExistent \\Subscribed) \"/\" foo/bar\r\na2 OK LIST completed\r\n");
+    SAYS(c, "a3 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" foo RETURN (CHILDREN)\r\n",
+         "* LIST (\\HasNoChildren) \"/\" foo (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\na3 OK LIST completed\r\n");
+    WORLD(0, , "INBOX", "music/rock"); /* 11 */
+    SAYS(c, "a1 LIST (REMOTE) \"\" m*\r\n", "* LIST () \"/\" music/rock\r\na1 OK LIST completed\r\n");
+    SAYS(c, "a2 LIST () \"\" m% RETURN (CHILDREN)\r\n",
+         "* LIST (\\NonExistent \\HasChildren) \"/\" music\r\na2 OK LIST completed\r\n");
+    SAYS(c, "a3 LIST \"\" m%\r\n",
+         "* LIST (\\Noselect \\HasChildren) \"/\" music\r\na3 OK LIST completed\r\n");
+    SAYS(c, "a3.1 LIST \"\" (m% music/rock)\r\n", "* LIST () \"/\" music/rock\r\na3.1 OK LIST completed\r\n");
+    /* RFC 3501 6.3.4: such a level cannot be deleted, but made. */
+    SAYS(c, "a DELETE music\r\n", "a NO [HASCHILDREN] There are mailboxes below it\r\n");
+    SAYS(c, "a SELECT music\r\n", "a NO [NONEXISTENT] No such mailbox\r\n");
+    SAYS(c, "a CREATE music/\r\n", "a OK CREATE completed\r\n");
+    SAYS(c, "a LIST \"\" m%\r\n", "* LIST (\\HasChildren) \"/\" music\r\na OK LIST completed\r\n");
+}
+
+/* RFC 5819 2, 3 */
+static void
+rfc5819_status(struct stream *c)
+{
+    WORLD(2, SUBSCRIBED("foo", "gone"), "INBOX", "foo", "bar/baz");
+    SAYS(c, "A01 LIST \"\" % RETURN (STATUS (MESSAGES UNSEEN))\r\n",
+         "* LIST () \"/\" INBOX\r\n* STATUS INBOX (MESSAGES 2 UNSEEN 2)\r\n* LIST (\\NonExistent) \"/\" bar\r\n"
+         "* LIST () \"/\" foo\r\n* STATUS foo (MESSAGES 0 UNSEEN 0)\r\nA01 OK LIST completed\r\n");
+    SAYS(c, "A02 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" % RETURN (STATUS (MESSAGES))\r\n",
+         "* LIST (\\Subscribed) \"/\" foo\r\n* STATUS foo (MESSAGES 0)\r\n"
+         "* LIST (\\NonExistent \\Subscribed) \"/\" gone\r\nA02 OK LIST completed\r\n");
+}
+
+/* RFC 6154 5.1, 5.2, 5.3 */
+static void
+rfc6154_special_use(struct stream *c)
+{
+    WORLD(0, SUBSCRIBED("ToDo"), "INBOX", "ToDo", "Projects");
+    SAYS(c, "t2 CREATE MySpecial (USE (\\Drafts \\Sent))\r\n", "t2 OK CREATE completed\r\n");
+    SAYS(c, "t2 CREATE Archive/2024 (USE (\\Archive))\r\n", "t2 OK CREATE completed\r\n");
+    SAYS(c, "t1 LIST \"\" M%\r\n",
+         "* LIST (\\HasNoChildren \\Drafts \\Sent) \"/\" MySpecial\r\nt1 OK LIST completed\r\n");
+    SAYS(c, "t1 LIST \"\" M% RETURN ()\r\n", "* LIST () \"/\" MySpecial\r\nt1 OK LIST completed\r\n");
+    SAYS(c, "t1 LIST \"\" M% RETURN (SPECIAL-USE)\r\n",
+         "* LIST (\\Drafts \\Sent) \"/\" MySpecial\r\nt1 OK LIST completed\r\n");
+    SAYS(c, "t2 LIST (SPECIAL-USE) \"\" *\r\n",
+         "* LIST (\\Archive) \"/\" Archive/2024\r\n* LIST (\\Drafts \\Sent) \"/\" MySpecial\r\nt2 OK LIST "
+         "completed\r\n");
+    SAYS(
+        c, "t2 LIST (SPECIAL-USE RECURSIVEMATCH) \"\" A%\r\n",
+        "* LIST (\\NonExistent) \"/\" Archive (\"CHILDINFO\" (\"SPECIAL-USE\"))\r\nt2 OK LIST completed\r\n");
+    SAYS(c, "t3 LIST (SUBSCRIBED SPECIAL-USE) \"\" *\r\n", "t3 OK LIST completed\r\n");
+    SAYS(c, "t3 CREATE Everything (USE (\\All))\r\n",
+         "t3 NO [USEATTR] A mailbox cannot be made for that use\r\n");
+    SAYS(c, "t3 CREATE x (USE (\\XYZZY))\r\n", "t3 NO [USEATTR] A mailbox cannot be made for that use\r\n");
+    SAYS(c, "t3 CREATE x (USE \\Sent)\r\n", "t3 BAD CREATE takes one parameter, USE and a list\r\n");
+    SAYS(c, "t3 SELECT x\r\n", "t3 NO [NONEXISTENT] No such mailbox\r\n"); /* nothing was made */
+}
+
+/* RFC 8438 3, RFC 9051 6.3.11 */
+static void
+rfc8438_size(struct stream *c)
+{
+    WORLD(3, , "INBOX");
+    fake.boxes[0].mails[0].flags = FLAG_DELETED;
+    SAYS(
+        c, "A042 STATUS inbox (SIZE DELETED MESSAGES UIDNEXT UIDVALIDITY UNSEEN)\r\n",
+        "* STATUS inbox (MESSAGES 3 UIDNEXT 4 UIDVALIDITY 1001 UNSEEN 3 DELETED 1 SIZE 51)\r\nA042 OK STATUS "
+        "completed\r\n");
+    SAYS(c, "a STATUS inbox (XYZZY)\r\n", "a BAD Unknown STATUS item\r\n");
+    SAYS(c, "a STATUS inbox ()\r\n", "a BAD Unknown STATUS item\r\n");
+    SAYS(c, "a STATUS nowhere (SIZE)\r\n", "a NO [NONEXISTENT] No such mailbox\r\n");
+}
+
 static void
 converse(void)
 {
     struct box *inbox = add_box(SLICE("INBOX"));
+    struct stream c;
 
     add_mail(inbox, SLICE("Subject: one\r\n\r\nfirst body\r\n"));
     add_mail(inbox, SLICE("Subject: two\r\n\r\nother body\r\n"));
     rfc3501_2_3_2_recent();
     rfc3501_2_3_2_unknown();
+    rfc5161_enable();
+    rfc3691_unselect();
+    rfc9051_view();
+    log_in(&c, 3);
+    rfc2971_id(&c);
+    rfc2342_namespace(&c);
+    rfc5258_5_fruit(&c);
+    rfc5258_5_childinfo(&c);
+    rfc5258_5_recursive(&c);
+    rfc5819_status(&c);
+    rfc6154_special_use(&c);
+    rfc8438_size(&c);
+    log_out(&c);
     CHECK_INT(0, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
 }
 

@@ -597,7 +597,7 @@ prepare(struct match *x, struct command *c)
         return false;
     }
     if (x->want.modseq)
-        s->enabled |= ENABLED_CONDSTORE; /* RFC 7162 3.1 */
+        enable_condstore(s, &c->text);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     x->now = now.tv_sec;
     imap_search_resolve(&x->want, s->box.view.count, uidset_last(&s->box.view));

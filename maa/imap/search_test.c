@@ -195,6 +195,8 @@ converse(void)
     inbox->mails[4].date = ((int64_t)time(NULL) - 600) * 1000000000;
     connect_client(&c, 1, "");
     ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 5 EXISTS");
+    /* RFC 7162 3.1: the first command of its sort in a mailbox. */
+    ANSWERS_WITH(&c, "a SEARCH MODSEQ 1\r\n", "a OK SEARCH completed\r\n", "* OK [HIGHESTMODSEQ 5] ");
     for (size_t i = 0; i < COUNT(rows); i++) {
         AUTO_BUF say = BUF_INIT(1000);
 

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "imap/args.h"
-#include "maa/imap/session.h"
+#include "maa/imap/names.h"
 
 #define LIST_BATCH 4096u
 #define OWN_MAX    (1u << 20) /* bytes; past it own changes are told twice, which is allowed */
@@ -107,7 +107,7 @@ put_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, stru
     bool first = true;
     uint16_t number;
 
-    if (uid >= s->box.recent_from)
+    if (uid >= s->box.recent_from && (s->enabled & ENABLED_REV2) == 0)
         system |= IMAP_FLAG(RECENT);
     buf_puts(out, "FLAGS (");
     imap_put_system_flags(out, system, &first);
@@ -164,6 +164,15 @@ tell_gone(struct session *s, const struct uidset *gone)
         session_bye(s, "No memory");
 }
 
+/* RFC 9051 has no RECENT any more. */
+static void
+put_exists(const struct session *s, struct buf *out)
+{
+    buf_printf(out, "* %u EXISTS\r\n", s->box.view.count);
+    if ((s->enabled & ENABLED_REV2) == 0)
+        buf_printf(out, "* %u RECENT\r\n", count_recent(s));
+}
+
 static void
 tell_exists(struct session *s, const struct uidset *fresh, struct buf *out)
 {
@@ -175,7 +184,7 @@ tell_exists(struct session *s, const struct uidset *fresh, struct buf *out)
     if (fresh->n > 0)
         s->box.told = uidset_last(&s->box.view) + 1;
     if (fresh->n > 0)
-        buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, count_recent(s));
+        put_exists(s, out);
 }
 
 /* One message as it is now. */
@@ -456,7 +465,8 @@ open_box(struct session *s, uint64_t id, struct mailbox_status *status, uint32_t
 }
 
 static void
-put_selected(struct session *s, const struct mailbox_status *status, uint32_t unseen, struct buf *out)
+put_selected(struct session *s, const struct mailbox_status *status, uint32_t unseen, struct slice name,
+             struct buf *out)
 {
     put_flags_line(s, out);
     if (s->box.read_only) {
@@ -466,11 +476,16 @@ put_selected(struct session *s, const struct mailbox_status *status, uint32_t un
         put_keywords(s->account, out);
         buf_puts(out, " \\*)] Limited\r\n");
     }
-    buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, count_recent(s));
-    if (unseen > 0)
+    put_exists(s, out);
+    if (unseen > 0 && (s->enabled & ENABLED_REV2) == 0)
         buf_printf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
     buf_printf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n",
                status->uidvalidity, status->uidnext);
+    if (s->enabled & ENABLED_REV2) { /* RFC 9051 6.3.2 */
+        buf_puts(out, "* LIST () \"/\" ");
+        put_name(s, out, name);
+        buf_puts(out, "\r\n");
+    }
 }
 
 /* SELECT and EXAMINE */
@@ -489,6 +504,8 @@ on_select(struct session *s, struct command *c)
         answer_parse(s, c, st, why);
         return;
     }
+    if (s->box.id != 0)
+        buf_puts(&c->text, "* OK [CLOSED] Previous mailbox closed\r\n"); /* RFC 7162 3.2.11 */
     box_done(s); /* RFC 3501 6.3.1: also when this one fails */
     st = find_mailbox(s, name, false, &reply, &row);
     s->box.read_only = c->in.verb == IMAP_EXAMINE || (s->rights & RIGHT_WRITE) == 0;
@@ -500,7 +517,7 @@ on_select(struct session *s, struct command *c)
         return;
     }
     s->state = IMAP_SELECTED;
-    put_selected(s, &status, unseen, &c->text);
+    put_selected(s, &status, unseen, row.name, &c->text);
     answer(c, "OK [READ-%s] %s completed", s->box.read_only ? "ONLY" : "WRITE", imap_verb_name(c->in.verb));
 }
 

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "imap/args.h"
+#include "imap/params.h"
+#include "imap/token.h"
 #include "sys/log.h"
 
 #define BUCKETS      8192u
@@ -175,6 +176,9 @@ put_capabilities(struct buf *out)
                   " UNSELECT"
                   " IDLE"
                   " SPECIAL-USE"
+                  " CREATE-SPECIAL-USE"
+                  " LIST-EXTENDED"
+                  " LIST-STATUS"
                   " STATUS=SIZE"
                   " ESEARCH"
                   " SEARCHRES"
@@ -208,16 +212,58 @@ on_logout(struct session *s, struct command *c)
 static void
 on_id(struct session *s, struct command *c)
 {
+    const char *why;
+    enum status st = imap_args_id(c->in.args, &c->arena, &why);
+
+    if (st != ST_OK) {
+        answer_parse(s, c, st, why);
+        return;
+    }
     buf_puts(&c->text,
              "* ID (\"name\" \"Estafeta\" \"version\" \"" ESTAFETA_VERSION "\")\r\n"); /* RFC 2971 3.2 */
     answer(c, "OK ID completed");
 }
 
-/* RFC 5161 3.1: what is not known, or needs no enabling, is passed over. */
+void
+enable_condstore(struct session *s, struct buf *out)
+{
+    if ((s->enabled & ENABLED_CONDSTORE) == 0 && s->box.id != 0)
+        buf_printf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box.modseq);
+    s->enabled |= ENABLED_CONDSTORE;
+}
+
+/* name, what it turns on */
+static const struct {
+    const char *name;
+    unsigned bits;
+} enables[] = {
+    {"IMAP4rev2", ENABLED_REV2},
+};
+
+/* RFC 5161 3.1: what is not known, or needs no enabling, is passed over; what was on already is not told. */
 static void
 on_enable(struct session *s, struct command *c)
 {
-    buf_puts(&c->text, "* ENABLED\r\n");
+    struct slice args = c->in.args, name;
+
+    buf_puts(&c->text, "* ENABLED");
+    do {
+        if (imap_take_atom(&args, &name) != ST_OK)
+            break;
+        for (size_t i = 0; i < COUNT(enables); i++) {
+            if (!slice_eq_nocase(name, slice_of(enables[i].name)) ||
+                (s->enabled & enables[i].bits) == enables[i].bits)
+                continue;
+            s->enabled |= enables[i].bits;
+            buf_printf(&c->text, " %s", enables[i].name);
+        }
+    } while (take_byte(&args, ' '));
+    buf_puts(&c->text, "\r\n");
+    if (args.n > 0) {
+        buf_clear(&c->text);
+        answer_bad(s, c, "ENABLE takes names of capabilities");
+        return;
+    }
     answer(c, "OK ENABLE completed");
 }
 

@@ -3,7 +3,7 @@
  * and the runs of its mailbox's UIDs; a fiber, buffers and rows of messages are
  * there only while a command runs. Files of this folder: session.c (life, commands,
  * replies), ask.c (stored, authd), select.c (the selected mailbox and what is told of it),
- * mailbox.c, fetch.c, message.c, store.c, search.c, append.c.
+ * mailbox.c, list.c, names.c, fetch.c, message.c, store.c, search.c, append.c.
  */
 #pragma once
 #include "base/arena.h"
@@ -98,6 +98,8 @@ extern struct imapd {
 /* Takes fd. tag: of the login command. Runs on a fiber. */
 void session_begin(int fd, const struct msg_conn *facts, struct slice ticket, struct slice tag,
                    struct slice unread);
+/* A command that turns CONDSTORE on came (RFC 7162 3.1): the first of them in a mailbox tells HIGHESTMODSEQ. */
+void enable_condstore(struct session *s, struct buf *out);
 /* Something changed: tells an idling session now, others at their next command. */
 void session_hint(struct session *s);
 /* The same on the caller's fiber. `s` may be gone after it. */
@@ -182,6 +184,10 @@ void tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags
  * the mailbox. ST_MEMORY. */
 MUST_CHECK enum status select_messages(struct session *s, struct imap_seqset *set, bool by_uid,
                                        struct uidset *out, bool *missing);
+
+/* --- mailbox.c --- */
+/* " (MESSAGES 3 UIDNEXT 7)" CR LF; wanted: 1u << enum imap_status_item. */
+void put_status_items(struct buf *out, uint32_t wanted, const struct mailbox_status *got);
 
 /* --- store.c --- */
 /* Changes flags. keywords: packed msg_name. Tells the new ones into out unless that is NULL. *done: those of
