@@ -21,7 +21,7 @@
 #include "store/upkeep.h"
 #include "sys/log.h"
 
-#define MAPPED_FROM    (128 * 1024)
+#define MAPPED_FROM    (1024 * 1024)
 #define TELLERS        64u /* peers whose `coming` is remembered */
 #define DOMAINS_MAX    100000u
 #define REQUESTS_EVERY SECONDS(5)
