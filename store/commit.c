@@ -47,6 +47,7 @@ struct commit {
     bool flush, make, quit;
     enum status flush_status;
     struct err flush_err;
+    enum status make_status; /* the maker's until `made` is posted */
     struct posted flushed, made;
     bool flushed_pending, made_pending;
     struct commit_stats stats;
@@ -393,6 +394,16 @@ put_into_index(struct commit *c)
     _Exit(75);
 }
 
+/* What it was waited for is done. */
+static void
+disk_answers(struct commit *c)
+{
+    loop_timer_stop(c->loop, &c->slow);
+    if (c->too_slow)
+        log_mail(LOG_LEVEL_NOTICE, "the disk answers again");
+    c->too_slow = false;
+}
+
 static void
 on_flushed(struct posted *p)
 {
@@ -400,10 +411,7 @@ on_flushed(struct posted *p)
     enum status st = c->flush_status;
 
     c->flushed_pending = false;
-    loop_timer_stop(c->loop, &c->slow);
-    if (c->too_slow)
-        log_mail(LOG_LEVEL_NOTICE, "the disk answers again");
-    c->too_slow = false;
+    disk_answers(c);
     c->stats.batches++;
     if (st == ST_OK || BUG(failure_hidden)) {
         if (!BUG(index_early))
@@ -501,9 +509,9 @@ maker(void *arg)
         c->make = false;
         pthread_mutex_unlock(&c->lock);
         struct err err = {0};
-        enum status st = log_prepare(c->log, &err);
 
-        if (st != ST_OK)
+        c->make_status = log_prepare(c->log, &err);
+        if (c->make_status != ST_OK)
             log_at(LOG_LEVEL_ERR, "no new segment: %s", err.text);
         loop_post(c->loop, &c->made);
         pthread_mutex_lock(&c->lock);
@@ -530,7 +538,13 @@ on_made(struct posted *p)
     struct commit *c = OUTER(p, struct commit, made);
 
     c->made_pending = false;
-    if (c->state == STALLED) {
+    if (c->state == FLUSHING)
+        return;
+    if (c->make_status == ST_OK)
+        disk_answers(c);
+    else
+        c->too_slow = false; /* it failed, but not slowly: who comes next has it tried again */
+    if (c->state == STALLED && (c->make_status == ST_OK || c->make_status == ST_NOSPACE)) { /* else on_retry, not at once */
         c->state = IDLE;
         begin_batch(c);
     }
@@ -576,6 +590,8 @@ stall(struct commit *c, enum status st)
     c->state = c->first != NULL ? STALLED : IDLE;
     if (c->state == STALLED && !c->retry.set)
         loop_timer(c->loop, &c->retry, loop_now(c->loop) + RETRY);
+    if (c->state == STALLED && !c->slow.set && !c->too_slow) /* a segment that does not come is a slow disk too */
+        loop_timer(c->loop, &c->slow, loop_now(c->loop) + COMMIT_SLOW);
 }
 
 static void

@@ -32,7 +32,8 @@ struct log {
     pthread_rwlock_t lock; /* the segments array and what it points to */
     struct segment **segments; /* each of its own, so that a pointer outlives the array */
     size_t n, cap;
-    pthread_mutex_t making; /* next_number and spare */
+    pthread_mutex_t making; /* one at a time: held while a segment is written, which a slow disk may make long */
+    pthread_mutex_t shelf;  /* next_number, spare and no_space; never held while the disk is asked for anything */
     uint64_t next_number;
     struct segment spare; /* fd -1: none */
     bool no_space;        /* the last try to make one failed for space */
@@ -270,21 +271,26 @@ log_prepare(struct log *log, struct err *err)
 {
     struct err own = {0};
     struct segment s = {.kind = LOG_MAIN, .fd = -1, .size = log->settings.segment_size, .unused = true};
-    enum status st;
+    enum status st = ST_OK;
+    bool wanted;
 
     pthread_mutex_lock(&log->making);
-    if (log->spare.fd >= 0) {
-        pthread_mutex_unlock(&log->making);
-        return ST_OK;
+    pthread_mutex_lock(&log->shelf);
+    wanted = log->spare.fd < 0;
+    if (wanted)
+        s.number = log->next_number++;
+    pthread_mutex_unlock(&log->shelf);
+    if (wanted) {
+        st = make_blank(log, &s, &own);
+        pthread_mutex_lock(&log->shelf);
+        log->no_space = st == ST_NOSPACE;
+        if (st == ST_OK)
+            log->spare = s;
+        pthread_mutex_unlock(&log->shelf);
     }
-    s.number = log->next_number++;
-    st = make_blank(log, &s, &own);
-    log->no_space = st == ST_NOSPACE;
-    if (st == ST_OK)
-        log->spare = s;
-    else if (err != NULL)
-        *err = own;
     pthread_mutex_unlock(&log->making);
+    if (st != ST_OK && err != NULL)
+        *err = own;
     return st;
 }
 
@@ -293,9 +299,9 @@ log_wants_spare(struct log *log)
 {
     bool wants;
 
-    pthread_mutex_lock(&log->making);
+    pthread_mutex_lock(&log->shelf);
     wants = log->spare.fd < 0;
-    pthread_mutex_unlock(&log->making);
+    pthread_mutex_unlock(&log->shelf);
     return wants;
 }
 
@@ -807,10 +813,10 @@ log_renew(struct log *log, struct err *err)
 
     if (st != ST_OK)
         return st;
-    pthread_mutex_lock(&log->making);
+    pthread_mutex_lock(&log->shelf);
     s = log->spare;
     log->spare.fd = -1;
-    pthread_mutex_unlock(&log->making);
+    pthread_mutex_unlock(&log->shelf);
     s.epoch = log->epoch + (BUG(no_epoch_at_start) ? 0 : 1);
     s.first_lsn = log->next_lsn;
     s.first_batch = log->next_batch;
@@ -912,6 +918,7 @@ log_open(const struct disk *disk, const struct log_settings *settings, uint64_t 
     log->next_lsn = log->next_batch = log->next_number = 1;
     pthread_rwlock_init(&log->lock, NULL);
     pthread_mutex_init(&log->making, NULL);
+    pthread_mutex_init(&log->shelf, NULL);
     if (disk->lock(disk->self) != 0)
         st = errno == EWOULDBLOCK ? err_set(err, ST_STATE, "log: another process has it open")
                                   : err_sys(err, "log: lock");
@@ -938,6 +945,7 @@ log_close(struct log *log)
         (void)log->disk.close(log->disk.self, log->spare.fd);
     pthread_rwlock_destroy(&log->lock);
     pthread_mutex_destroy(&log->making);
+    pthread_mutex_destroy(&log->shelf);
     free(log->segments);
     free(log);
 }
@@ -963,11 +971,11 @@ roll(struct log *log)
     struct segment s;
     bool no_space, added;
 
-    pthread_mutex_lock(&log->making);
+    pthread_mutex_lock(&log->shelf);
     s = log->spare;
     no_space = log->no_space;
     log->spare.fd = -1;
-    pthread_mutex_unlock(&log->making);
+    pthread_mutex_unlock(&log->shelf);
     if (s.fd < 0)
         return no_space ? ST_NOSPACE : ST_UNAVAILABLE;
     if (getrandom(&s.seed, sizeof(s.seed), 0) != (ssize_t)sizeof(s.seed))
@@ -1196,9 +1204,9 @@ log_side_begin(struct log *log, struct log_side **result, struct err *err)
         return err_set(err, ST_MEMORY, "log: no memory");
     }
     side->log = log;
-    pthread_mutex_lock(&log->making);
+    pthread_mutex_lock(&log->shelf);
     side->segment = (struct segment){.kind = LOG_SIDE, .number = log->next_number++, .used = LOG_HEADER};
-    pthread_mutex_unlock(&log->making);
+    pthread_mutex_unlock(&log->shelf);
     log_segment_name(name, LOG_SIDE, side->segment.number);
     side->segment.fd = log->disk.open(log->disk.self, name, true);
     if (side->segment.fd < 0) {

@@ -14,8 +14,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <xxhash.h>
 
 #define SEGMENT (192u * 1024u)
@@ -523,6 +525,84 @@ check_side_sums(void)
     log_close(log);
 }
 
+/* --- a segment is made while a disk is slow --- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    bool slow, flushing, let_go, gave_up;
+} slow = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false, false, false};
+
+/* A flush that ends when it is told to, or after 3 s: then who should have told it waits for it himself. */
+static int
+slow_sync(void *self, int fd)
+{
+    struct timespec until;
+
+    pthread_mutex_lock(&slow.lock);
+    if (slow.slow) {
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 3;
+        slow.flushing = true;
+        pthread_cond_broadcast(&slow.told);
+        while (!slow.let_go && !slow.gave_up)
+            slow.gave_up = pthread_cond_timedwait(&slow.told, &slow.lock, &until) != 0;
+    }
+    pthread_mutex_unlock(&slow.lock);
+    return mem_disk.sync(self, fd);
+}
+
+static void *
+make_segment(void *log)
+{
+    return log_prepare(log, NULL) == ST_OK ? log : NULL;
+}
+
+/* The thread that serves everyone asks for a spare and begins batches: it must not wait for whoever makes one. */
+static bool
+check_slow_making(void)
+{
+    const struct log_settings settings = {.segment_size = SEGMENT, .batch_max = BATCH};
+    struct disk disk = mem_disk;
+    struct log *log;
+    struct log_batch b = {0};
+    struct log_place place;
+    static const uint8_t bytes[BATCH / 2];
+    struct slice body = slice_from(bytes, sizeof(bytes));
+    enum status st;
+    uint64_t lsn;
+    pthread_t maker;
+    void *made;
+    bool good;
+
+    mem_wipe();
+    disk.sync = slow_sync;
+    if (log_open(&disk, &settings, 0, NULL, NULL, &log, NULL) != ST_OK)
+        return fail("slow making: open", 0, 0);
+    while ((st = log_batch_begin(log, &b)) == ST_OK)
+        if (log_batch_add(log, &b, 1, SLICE("meta"), &body, 1, &lsn, &place) != ST_OK ||
+            log_batch_commit(log, &b, NULL) != ST_OK)
+            return fail("slow making: write", 0, 0);
+    slow.slow = true;
+    if (pthread_create(&maker, NULL, make_segment, log) != 0)
+        abort();
+    pthread_mutex_lock(&slow.lock);
+    while (!slow.flushing)
+        pthread_cond_wait(&slow.told, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+    good = st == ST_UNAVAILABLE && log_wants_spare(log) && log_batch_begin(log, &b) == ST_UNAVAILABLE;
+    pthread_mutex_lock(&slow.lock);
+    good = good && !slow.gave_up;
+    slow.let_go = true;
+    pthread_cond_broadcast(&slow.told);
+    pthread_mutex_unlock(&slow.lock);
+    (void)pthread_join(maker, &made);
+    good = good && made != NULL && !log_wants_spare(log) && log_batch_begin(log, &b) == ST_OK;
+    log_batch_done(&b);
+    log_close(log);
+    return good || fail("a batch waited for a segment that is being made", slow.gave_up, (uint64_t)st);
+}
+
 /* One image: a life of up to three crashes, some of them during recovery. */
 static bool
 image(void)
@@ -584,7 +664,7 @@ main(int argc, char **argv)
         }
     }
     check_side_sums();
-    if (!check_gone()) {
+    if (!check_gone() || !check_slow_making()) {
         printf("log_test: %s\n", failure);
         return 1;
     }

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-import threading
+import sys
 import time
 
 import pytest
@@ -93,57 +93,77 @@ def shaky(shim, tmp_path_factory):
         parent.chmod(parent.stat().st_mode | 0o055)
     disk = Disk(folder)
     preload = str(shim("slow"))
-    with system.run_system(env={"LD_PRELOAD": preload, "SLOW_FLUSH": str(disk.slow), "FAIL_FLUSH": str(disk.fail)}) as s:
+    small = {"segment_size": "5M"}  # so that slow flushes meet the making of segments too
+    with system.run_system(settings=small, env={"LD_PRELOAD": preload, "SLOW_FLUSH": str(disk.slow), "FAIL_FLUSH": str(disk.fail)}) as s:
         s.disk = disk
         yield s
         disk.heal()
 
 
-def pss(server, program):
-    with open(f"/proc/{server.pid(program)}/smaps_rollup") as f:
+def pss(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
         return next(int(line.split()[1]) << 10 for line in f if line.startswith("Pss:"))
+
+
+FULL = "ESTAFETA_FULL" in os.environ
+CLIENTS = 500 if FULL else 150
+READ_MS = 50 if FULL else 250
+BUDGET = 256 << 20  # docs/performance.md
+
+
+def read_times(c, seconds, look):
+    """Milliseconds that one read after the other took, ascending: NOOP, and the whole of a message."""
+    times = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        begun = time.monotonic()
+        assert c.noop()[0] == "OK"
+        assert b"to read" in c.all()[0]
+        times.append((time.monotonic() - begun) * 1000)
+        if times[-1] > 15: print('SLOW', round(end - begun, 2), round(times[-1]))
+        look()
+        time.sleep(0.02)
+    return sorted(times)
+
+
+def shown(times):
+    return f"p50 {times[len(times) // 2]:.1f} p99 {times[len(times) * 99 // 100]:.1f} max {times[-1]:.1f} ms ({len(times)})"
 
 
 @pytest.mark.root
 def test_slow_flushes(shaky):
-    """Flushes of 6 s: reads stay quick, memory bounded, those that wait too long hear 451, and all is well afterwards."""
+    """Flushes of 5 s: reads stay quick, memory bounded, those that wait too long hear 451, and all is well afterwards.
+
+    At its full size, 500 clients and 50 ms for the slowest read, where nobody else wants the processors (or before them all):
+    ESTAFETA_FULL=1 chrt -r 1 python3 -m pytest tests/disk_test.py -k slow_flushes -s. A `./check` runs beside others: 150 and
+    250 ms there. The clients, who would be elsewhere, get what the system and the reader leave of the processors."""
     account, reader = shaky.new_account(), shaky.new_account()
     mail.deliver(shaky, mail.message(5000, b"to read"), reader[0])
-    shaky.disk.set_slow(6000)
-    answers, lock = [], threading.Lock()
+    pids = [shaky.pid("stored"), shaky.pid("smtpd")]
+    most = 0
 
-    def one():
-        token = os.urandom(8).hex().encode()
+    def look():
+        nonlocal most
+        most = max(most, sum(map(pss, pids)))
+
+    with mail.Imap(shaky, reader) as c:
+        before = read_times(c, 2, look)
+        shaky.disk.set_slow(5000)
+        argv = ["chrt", "-o", "0", "nice", sys.executable, load.__file__, shaky.host, str(shaky.ports["smtp"]), account[0], str(CLIENTS), str(1 << 20)]
+        senders = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         try:
-            with mail.Smtp(shaky, timeout=90) as smtp:
-                smtp.ehlo()
-                smtp.begin(account[0])
-                code = smtp.data(mail.message(1 << 20, token))[0]
-        except AssertionError as e:
-            code = 451 if "451" in str(e) else 0
-        with lock:
-            answers.append((code, token))
-
-    try:
-        senders = [mail.Background(one) for _ in range(150)]
-        slowest, most = 0.0, 0
-        with mail.Imap(shaky, reader) as c:
-            end = time.monotonic() + 9
-            while time.monotonic() < end:
-                begun = time.monotonic()
-                assert b"to read" in c.all()[0]
-                slowest = max(slowest, time.monotonic() - begun)
-                most = max(most, pss(shaky, "stored") + pss(shaky, "smtpd"))
-                time.sleep(0.05)
-    finally:
-        shaky.disk.heal()
-    for s in senders:
-        s.end(120)
+            times = read_times(c, 18 if FULL else 9, look)
+        finally:
+            shaky.disk.heal()
+            said, _ = senders.communicate(timeout=200)
+    answers = [(int(code), token.encode()) for code, token in (line.split() for line in said.splitlines())]
     codes = [code for code, _ in answers]
-    print("answers:", {c: codes.count(c) for c in set(codes)}, f"slowest read {slowest * 1000:.0f} ms, stored+smtpd {most >> 20} MiB")
-    assert set(codes) <= {250, 451} and 451 in codes
-    assert most < 400 << 20
-    assert slowest < 0.5  # 50 ms on a quiet machine: 150 senders share these cores
+    print("answers:", {c: codes.count(c) for c in set(codes)}, "reads before", shown(before), "meanwhile", shown(times),
+          f"stored+smtpd {most >> 20} MiB")
+    assert senders.returncode == 0 and len(answers) == CLIENTS
+    assert set(codes) <= {250, 451, 0} and 451 in codes and codes.count(0) < CLIENTS // 10  # 0: refused within the message
+    assert most < BUDGET
+    assert times[-1] < READ_MS
     system.wait_for(lambda: accepts(shaky, reader), 20, "no recovery without restart")
     found = load.tokens(shaky, account)
     assert sorted(found) == sorted(t for code, t in answers if code == 250)

@@ -1,7 +1,11 @@
-"""Deliveries by many sessions at once, with a book of what was promised."""
+"""Deliveries by many sessions at once, with a book of what was promised.
 
+As a program, `load.py HOST PORT RECIPIENT CLIENTS SIZE`: that many clients send a message each at once; prints each answer and token."""
+
+import sys
 import threading
 import time
+import types
 import uuid
 
 import mail
@@ -76,3 +80,31 @@ def judge(server, accounts, load):
     assert not set(found) & set(load.refused), "a refused message is there"
     assert set(found) <= set(load.begun), "a message that nobody sent"
     return found
+
+
+def one_message(server, to, size):
+    """(code, token) of a message by a client of its own; the code also where it was said before the message's end.
+
+    0: the connection was ended within the message."""
+    token = uuid.uuid4().hex.encode()
+    with mail.Smtp(server, timeout=90) as smtp:
+        for line in (b"EHLO client.example.org", b"MAIL FROM:<%s>" % mail.SENDER.encode(), b"RCPT TO:<%s>" % to.encode(), b"DATA"):
+            code, text = smtp.say(line)
+            if code not in (250, 354):
+                return code, token
+        try:
+            return smtp.data(mail.message(size, token))[0], token
+        except (OSError, EOFError):  # it was refused before all of it was sent, and the rest of it took the answer with it
+            return 0, token
+
+
+def main(host, port, to, clients, size):
+    server = types.SimpleNamespace(host=host, ports={"smtp": int(port)})
+    work = [mail.Background(one_message, server, to, int(size)) for _ in range(int(clients))]
+    for w in work:
+        w.end(180)
+        print(w.result[0], w.result[1].decode())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
