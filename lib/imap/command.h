@@ -85,7 +85,8 @@ enum imap_has_args { IMAP_ARGS_NONE, IMAP_ARGS_SOME, IMAP_ARGS_MAYBE };
     V(FETCH, IMAP_SELECTED, SOME, true, "RFC 3501 6.4.5")          \
     V(STORE, IMAP_SELECTED, SOME, true, "RFC 3501 6.4.6")          \
     V(COPY, IMAP_SELECTED, SOME, true, "RFC 3501 6.4.7")           \
-    V(MOVE, IMAP_SELECTED, SOME, true, "RFC 6851 3.1")
+    V(MOVE, IMAP_SELECTED, SOME, true, "RFC 6851 3.1")             \
+    V(COMPRESS, IMAP_IN, SOME, false, "RFC 4978 3")
 
 enum imap_verb {
 #define IMAP_VERB_ENUM(name, states, args, uid, spec) IMAP_##name,

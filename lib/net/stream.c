@@ -9,8 +9,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "net/zip.h"
+
 #define POOL_KEEP 256         /* free buffers kept hot */
 #define RETRY MSEC(20)        /* when there was no fiber for a session */
+#define ZIPPED 2048           /* deflated bytes made at a time, on a fiber's stack */
 #define DRAIN 8               /* reads that throw input away before a close */
 #define INPUT_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
@@ -110,11 +113,36 @@ send_now(struct stream *s, struct slice more, size_t *sent)
     return true;
 }
 
+static bool gather(struct stream *s, struct slice bytes);
+
+/* What the deflater holds back, at most 32 KiB, is gathered. */
+static void
+let_out(struct stream *s)
+{
+    struct slice none = {0};
+    uint8_t room[ZIPPED];
+    size_t n = sizeof room;
+
+    if (!s->dirty || s->broken)
+        return;
+    s->dirty = false;
+    while (n == sizeof room) {
+        zip_deflate(s->zip, &none, true, room, sizeof room, &n);
+        if (n > 0 && !gather(s, slice_from(room, n))) {
+            breaks(s);
+            return;
+        }
+    }
+}
+
 static void
 on_flush(struct deferred *d)
 {
     struct stream *s = OUTER(d, struct stream, flush);
     size_t sent;
+
+    if (!s->blocked)
+        let_out(s);
 
     if (s->broken)
         start_session(s);
@@ -131,11 +159,13 @@ on_ready(struct watch *w, uint32_t events)
     if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
         s->hup = true;
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
-        s->readable = true;
+        s->readable = s->kernel = true;
     if (s->blocked && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) {
         s->blocked = false;
         if (s->out.n == 0 || (send_now(s, (struct slice){NULL, 0}, &sent) && !s->blocked))
             wake(s->writing, ST_OK);
+        if (s->dirty)
+            loop_defer(s->loop, &s->flush);
     }
     if (s->readable)
         wake(s->reading, ST_OK);
@@ -256,6 +286,8 @@ stream_close(struct stream *s)
 
     assert(s->reading == NULL && s->writing == NULL);
     if (s->fd >= 0) {
+        if (!s->blocked)
+            let_out(s);
         if (s->out.n > 0 && !s->broken && !s->blocked)
             (void)send_now(s, (struct slice){NULL, 0}, &sent);
         loop_unwatch(s->loop, &s->watch);
@@ -269,13 +301,19 @@ stream_close(struct stream *s)
     s->start = s->end = 0;
     release_input(s);
     release_output(s);
+    if (s->raw != NULL)
+        pool_put(s->raw);
+    s->raw = NULL;
+    zip_free(s->zip);
+    s->zip = NULL;
+    s->zipping = s->dirty = false;
     s->broken = true;
 }
 
 enum status
 stream_detach(struct stream *s, int *fd)
 {
-    if (s->out.n > 0 || s->fd < 0)
+    if (s->out.n > 0 || s->fd < 0 || s->zip != NULL)
         return ST_STATE;
     loop_unwatch(s->loop, &s->watch);
     *fd = s->fd;
@@ -341,7 +379,7 @@ wait_in(struct stream *s, struct wait **place, uint64_t deadline)
 /* Reads up to n bytes into `to`, waiting for the first. A short read empties the kernel's buffer,
  * and the next byte brings an event: no read is made only to hear EAGAIN. */
 static enum status
-receive(struct stream *s, void *to, size_t n, uint64_t deadline, size_t *got)
+receive_plain(struct stream *s, void *to, size_t n, uint64_t deadline, size_t *got)
 {
     enum status st;
     ssize_t r;
@@ -373,6 +411,87 @@ receive(struct stream *s, void *to, size_t n, uint64_t deadline, size_t *got)
         if (s->eof)
             s->readable = false;
     }
+}
+
+/* The same of what is inflated. Whatever the peer makes of few bytes, no more than n come out at a time. */
+static enum status
+receive(struct stream *s, void *to, size_t n, uint64_t deadline, size_t *got)
+{
+    enum status st;
+    size_t came;
+
+    if (!s->zipping)
+        return receive_plain(s, to, n, deadline, got);
+    for (;;) {
+        struct slice in = slice_from(s->raw != NULL ? s->raw + s->raw_start : NULL, s->raw_end - s->raw_start);
+
+        if ((st = standing(s)) != ST_OK)
+            return st;
+        if (in.n > 0 || s->unzipped) {
+            st = zip_inflate(s->zip, &in, to, n, got);
+            s->unzipped = st == ST_OK && *got == n;
+            s->raw_start = s->raw_end - in.n;
+            if (in.n == 0 && s->raw != NULL) {
+                pool_put(s->raw);
+                s->raw = NULL;
+                s->raw_start = s->raw_end = 0;
+            }
+            if (st != ST_OK) {
+                breaks(s);
+                return ST_CLOSED;
+            }
+            s->readable = s->kernel || in.n > 0 || s->unzipped;
+            if (*got > 0) {
+                s->bytes_in += *got;
+                fiber_yield_if_long();
+                return ST_OK;
+            }
+            continue;
+        }
+        if (!s->readable && !s->eof && (st = wait_in(s, &s->reading, deadline)) != ST_OK)
+            return st;
+        if (s->raw == NULL && (s->raw = pool_get()) == NULL)
+            return ST_MEMORY;
+        st = receive_plain(s, s->raw, STREAM_INPUT, deadline, &came);
+        if (st != ST_OK) {
+            pool_put(s->raw);
+            s->raw = NULL;
+            return st;
+        }
+        s->kernel = s->readable;
+        s->bytes_in -= came; /* they count when they are inflated */
+        s->raw_end = came;
+    }
+}
+
+enum status
+stream_compress_prepare(struct stream *s)
+{
+    if (s->zip != NULL)
+        return ST_STATE;
+    s->zip = zip_new();
+    return s->zip != NULL ? ST_OK : ST_MEMORY;
+}
+
+void
+stream_compress_begin(struct stream *s)
+{
+    if (s->zip == NULL)
+        return;
+    s->zipping = true;
+    s->kernel = s->readable;
+    s->raw = s->in; /* what is pending is deflated already */
+    s->raw_start = s->start;
+    s->raw_end = s->end;
+    s->bytes_in -= s->end - s->start;
+    s->in = NULL;
+    s->start = s->end = 0;
+    if (s->raw != NULL && s->raw_start == s->raw_end) {
+        pool_put(s->raw);
+        s->raw = NULL;
+        s->raw_start = s->raw_end = 0;
+    }
+    s->readable |= s->raw != NULL;
 }
 
 enum status
@@ -494,8 +613,8 @@ gather(struct stream *s, struct slice bytes)
     return true;
 }
 
-enum status
-stream_put(struct stream *s, struct slice bytes, uint64_t deadline)
+static enum status
+put_plain(struct stream *s, struct slice bytes, uint64_t deadline)
 {
     enum status st;
     size_t n;
@@ -524,13 +643,55 @@ stream_put(struct stream *s, struct slice bytes, uint64_t deadline)
     }
 }
 
+/* Through the deflater, which keeps some of it until the round ends. */
+static enum status
+put_zipped(struct stream *s, struct slice bytes, uint64_t deadline)
+{
+    uint8_t room[ZIPPED];
+    size_t n;
+    enum status st = standing(s);
+
+    while (st == ST_OK && bytes.n > 0) {
+        zip_deflate(s->zip, &bytes, false, room, sizeof room, &n);
+        s->dirty = true;
+        st = put_plain(s, slice_from(room, n), deadline);
+        fiber_yield_if_long();
+    }
+    if (s->dirty && !s->blocked)
+        loop_defer(s->loop, &s->flush);
+    return st;
+}
+
+enum status
+stream_put(struct stream *s, struct slice bytes, uint64_t deadline)
+{
+    return s->zipping ? put_zipped(s, bytes, deadline) : put_plain(s, bytes, deadline);
+}
+
+static bool
+gather_zipped(struct stream *s, struct slice bytes)
+{
+    uint8_t room[ZIPPED];
+    size_t n;
+
+    while (bytes.n > 0) {
+        zip_deflate(s->zip, &bytes, false, room, sizeof room, &n);
+        s->dirty = true;
+        if (n > 0 && !gather(s, slice_from(room, n)))
+            return false;
+    }
+    if (!s->blocked)
+        loop_defer(s->loop, &s->flush);
+    return true;
+}
+
 /* Of the functions that never wait: too much is the end of a stream. */
 void
 stream_put_now(struct stream *s, struct slice bytes)
 {
     if (s->broken || bytes.n == 0)
         return;
-    if (!gather(s, bytes)) {
+    if (s->zipping ? !gather_zipped(s, bytes) : !gather(s, bytes)) {
         breaks(s);
         loop_defer(s->loop, &s->flush); /* ends an idling session, but not under its caller's feet */
     }
@@ -576,9 +737,11 @@ stream_flush(struct stream *s, uint64_t deadline)
     size_t sent;
 
     for (;;) {
+        if (!s->blocked)
+            let_out(s);
         if (s->broken)
             return ST_CLOSED;
-        if (s->out.n == 0)
+        if (s->out.n == 0 && !s->dirty)
             return ST_OK;
         if (!s->blocked && !send_now(s, (struct slice){NULL, 0}, &sent))
             return ST_CLOSED;

@@ -7,6 +7,8 @@
 #include "base/buf.h"
 #include "sys/fiber.h"
 
+struct zip;
+
 #define STREAM_INPUT (16u * 1024u)   /* input buffer, lent from a pool */
 #define STREAM_OUTPUT (64u * 1024u)  /* output gathered before the writer must wait */
 #define STREAM_GATHER (16u * 1024u)  /* more than this is written at once, without a copy */
@@ -35,6 +37,15 @@ struct stream {
     void (*idled)(void *arg);
     bool serving; /* a fiber runs serve or idled, or the session has none (no stream_serve) */
     uint64_t bytes_in, bytes_out;
+    /* stream_compress_begin; NULL: bytes are as they are. What came and is not inflated yet: in raw, from the pool,
+     * which is held only while there is some. */
+    struct zip *zip;
+    uint8_t *raw;
+    size_t raw_start, raw_end;
+    bool zipping;  /* it has begun */
+    bool unzipped; /* what was inflated last filled its room: there may be more */
+    bool kernel;   /* the kernel may hold more, which `readable` says of both */
+    bool dirty;    /* the deflater holds something back */
 };
 
 /* fd is a stream socket, belongs to the stream, and is never blocked on (its flags are not changed). */
@@ -99,5 +110,9 @@ MUST_CHECK enum status stream_put(struct stream *s, struct slice bytes, uint64_t
 void stream_puts(struct stream *s, const char *text);
 void stream_put_now(struct stream *s, struct slice bytes); /* also after stream_cancel */
 void stream_printf(struct stream *s, const char *fmt, ...) PRINTF(2, 3);
+/* Deflates what is sent and inflates what comes (RFC 4978), from stream_compress_begin on, which the caller says when
+ * its plain answer is put and nothing that was read is for it any more. ST_MEMORY; ST_STATE: it is on already. */
+MUST_CHECK enum status stream_compress_prepare(struct stream *s);
+void stream_compress_begin(struct stream *s);
 /* Waits until all is in the kernel's hands. */
 MUST_CHECK enum status stream_flush(struct stream *s, uint64_t deadline);

@@ -99,6 +99,7 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " SEARCHRES"                                                                                             \
     " WITHIN"                                                                                                \
     " BINARY"                                                                                                \
+    " COMPRESS=DEFLATE"                                                                                      \
     " APPENDLIMIT=52428800"                                                                                  \
     "] Logged in\r\n"
 #define FLAGS_LINE(keywords) "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft" keywords ")\r\n"

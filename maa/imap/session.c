@@ -183,7 +183,8 @@ put_capabilities(struct buf *out)
                   " ESEARCH"
                   " SEARCHRES"
                   " WITHIN"
-                  " BINARY");
+                  " BINARY"
+                  " COMPRESS=DEFLATE");
     buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)imapd.settings.message_size); /* RFC 7889 3 */
 }
 
@@ -281,6 +282,25 @@ on_idle(struct session *s, struct command *c)
     buf_clear(&c->answer);
 }
 
+/* RFC 4978 3: from behind its answer on; dispatch() begins it. */
+static void
+on_compress(struct session *s, struct command *c)
+{
+    enum status st;
+
+    if (!slice_eq_nocase(c->in.args, SLICE("DEFLATE"))) {
+        answer_bad(s, c, "Only DEFLATE is known");
+        return;
+    }
+    st = stream_compress_prepare(&s->stream);
+    if (st == ST_STATE)
+        answer_bad(s, c, "DEFLATE is active already");
+    else if (st != ST_OK)
+        answer_status(c, st);
+    else
+        answer(c, "OK DEFLATE active");
+}
+
 /* --- dispatch --- */
 
 /* verb, handler, what is told before its answer (RFC 3501 7.4.1, RFC 9051 7.5.1) */
@@ -314,6 +334,7 @@ static const struct row {
     [IMAP_STORE] = {on_store,      TELL_NO_EXPUNGE},
     [IMAP_COPY] = {on_copy,       TELL_ALL       },
     [IMAP_MOVE] = {on_copy,       TELL_ALL       },
+    [IMAP_COMPRESS] = {on_compress,   TELL_NOTHING   },
 };
 
 static void
@@ -363,6 +384,8 @@ dispatch(struct session *s, struct command *c)
     command_end(s, c, tell);
     if (row->run == on_logout)
         s->over = true;
+    if (row->run == on_compress && !s->stream.zipping)
+        stream_compress_begin(&s->stream);
 }
 
 /* The reader has a command. The text is copied into the arena only by who keeps it: it lives until
