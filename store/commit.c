@@ -32,6 +32,10 @@ struct commit {
     enum state state;
     struct work *first, **last; /* they wait */
     uint32_t waiting;
+    struct {
+        uint32_t n;
+        size_t bytes;
+    } of[ROLE_COUNT]; /* of `waiting`, by who asked */
     struct work *batch_first, **batch_last; /* they are in the batch */
     struct log_batch batch;
     struct index_batch *rows;
@@ -65,16 +69,44 @@ finish(struct commit *c, struct work *work, enum status st)
 }
 
 static void
+count_in(struct commit *c, const struct work *w)
+{
+    c->waiting++;
+    if (w->role < ROLE_COUNT) {
+        c->of[w->role].n++;
+        c->of[w->role].bytes += w->n;
+    }
+}
+
+static void
+count_out(struct commit *c, const struct work *w)
+{
+    c->waiting--;
+    if (w->role < ROLE_COUNT) {
+        c->of[w->role].n--;
+        c->of[w->role].bytes -= w->n;
+    }
+}
+
+/* Our own work (role 0) always has. */
+static bool
+has_room(const struct commit *c, const struct work *w)
+{
+    return w->role == 0 || w->role >= ROLE_COUNT ||
+           (c->of[w->role].n < COMMIT_WAITING_MAX && c->of[w->role].bytes + w->n <= COMMIT_WAITING_BYTES);
+}
+
+static void
 refuse_waiting(struct commit *c, enum status st)
 {
     struct work *work = c->first;
 
     c->first = NULL;
     c->last = &c->first;
-    c->waiting = 0;
     while (work != NULL) {
         struct work *next = work->next;
 
+        count_out(c, work);
         finish(c, work, st);
         work = next;
     }
@@ -306,6 +338,7 @@ take_work(struct commit *c, struct work *w)
     st = parts_of(w, prefix, parts, &n);
     if (st == ST_OK)
         st = add_record(c, parts, n);
+    w->recorded = st == ST_OK;
     return st == ST_LIMIT && c->batch.records > 0 ? ST_MORE : st;
 }
 
@@ -338,7 +371,7 @@ judge_all(struct commit *c)
             continue;
         }
         *at = w->next;
-        c->waiting--;
+        count_out(c, w);
         w->status = st;
         if (st != ST_OK)
             outcome_clear(&c->outcome);
@@ -367,7 +400,7 @@ end_batch(struct commit *c, enum status st)
             c->first = w;
             if (c->last == &c->first)
                 c->last = &w->next;
-            c->waiting++;
+            count_in(c, w);
         } else {
             /* What was refused may have been refused because of a record that now never was. */
             finish(c, w, st != ST_OK ? st : w->status);
@@ -676,7 +709,7 @@ void
 commit_ask(struct commit *c, struct work *work)
 {
     work->next = NULL;
-    if (c->too_slow || c->waiting >= COMMIT_WAITING_MAX) {
+    if (c->too_slow || !has_room(c, work)) {
         finish(c, work, ST_UNAVAILABLE);
         return;
     }
@@ -686,7 +719,7 @@ commit_ask(struct commit *c, struct work *work)
     }
     *c->last = work;
     c->last = &work->next;
-    c->waiting++;
+    count_in(c, work);
     begin_batch(c);
 }
 
@@ -705,7 +738,7 @@ commit_forget(struct commit *c, uint16_t role, uint32_t instance)
         *at = w->next;
         w->next = gone;
         gone = w;
-        c->waiting--;
+        count_out(c, w);
     }
     c->last = at;
     while (gone != NULL) {

@@ -11,7 +11,10 @@
 #include "sys/loop.h"
 
 #define COMMIT_SLOW SECONDS(5)
-#define COMMIT_WAITING_MAX 100000u
+/* What may wait of one program, so that none that floods takes the room, or the memory, of the others: requests, and their
+ * bytes without the bodies. */
+#define COMMIT_WAITING_MAX   50000u
+#define COMMIT_WAITING_BYTES (128u << 20)
 
 /* A request that changes something. */
 struct work {
@@ -26,6 +29,7 @@ struct work {
     struct buf touched;
     enum status status;
     bool more; /* to be judged again */
+    bool recorded; /* there is a record of it; with ST_OK it is durable */
     /* WORK_RECORD: decides the next record; *more in out while there is another. Its answer is its own. */
     enum status (*judge)(struct work *w, struct judge *j, struct outcome *out);
     void *owner;

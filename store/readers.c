@@ -11,7 +11,10 @@ struct readers {
     pthread_mutex_t lock;
     pthread_cond_t told;
     struct reader_task *first, **last;
-    uint32_t waiting; /* asked and not yet answered; the loop's thread */
+    struct {
+        uint32_t n;
+        size_t bytes;
+    } waiting[ROLE_COUNT]; /* asked and not yet answered; the loop's thread */
     uint32_t tasks;   /* these, and all others; the loop's thread */
     bool quit;
     uint32_t n;
@@ -113,7 +116,8 @@ ask_done(struct reader_task *t)
 {
     struct ask *a = OUTER(t, struct ask, task);
 
-    a->readers->waiting--;
+    a->readers->waiting[a->to.role].n--;
+    a->readers->waiting[a->to.role].bytes -= a->n;
     ipc_answer(a->to, a->st, a->st == ST_OK ? buf_slice(&a->reply) : (struct slice){0});
     buf_done(&a->reply);
     free(a);
@@ -122,7 +126,9 @@ ask_done(struct reader_task *t)
 void
 readers_ask(struct readers *r, struct ipc_sender to, uint64_t account, struct slice payload)
 {
-    struct ask *a = r->waiting < READERS_WAITING_MAX ? malloc(sizeof(*a) + payload.n) : NULL;
+    bool room = to.role < ROLE_COUNT && r->waiting[to.role].n < READERS_WAITING_MAX &&
+                r->waiting[to.role].bytes + payload.n <= READERS_WAITING_BYTES;
+    struct ask *a = room ? malloc(sizeof(*a) + payload.n) : NULL;
 
     if (a == NULL) {
         ipc_answer(to, ST_UNAVAILABLE, (struct slice){0});
@@ -137,7 +143,8 @@ readers_ask(struct readers *r, struct ipc_sender to, uint64_t account, struct sl
         .n = payload.n
     };
     memcpy(a->payload, payload.p, payload.n);
-    r->waiting++;
+    r->waiting[to.role].n++;
+    r->waiting[to.role].bytes += payload.n;
     readers_run(r, &a->task);
 }
 

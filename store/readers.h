@@ -6,7 +6,9 @@
 #include "ipc/channel.h"
 #include "store/reads.h"
 
-#define READERS_WAITING_MAX 20000u
+/* What may wait of one program, and the bytes of the questions. */
+#define READERS_WAITING_MAX   20000u
+#define READERS_WAITING_BYTES (64u << 20)
 
 struct readers;
 MUST_CHECK enum status readers_new(struct loop *loop, const struct reads *reads, uint32_t threads,

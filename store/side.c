@@ -1,6 +1,7 @@
 #include "store/side.h"
 
 #include <stdlib.h>
+#include <sys/vfs.h>
 
 #include "ipc/shm.h"
 #include "store/request.h"
@@ -19,19 +20,18 @@ struct side {
     uint32_t instance;
     enum status st;
     bool busy, last, sealed, dropped;
+    bool taken;  /* by a request that has not ended */
+    bool remove; /* the task: of a sealed one that nobody adopted */
 };
 
-static struct log *the_log;
-static struct readers *threads;
+static struct side_settings set;
 static struct side *sides;
-static uint32_t n_sides;
 static uint64_t next_id = 1;
 
 void
-side_setup(struct log *log, struct readers *readers)
+side_setup(const struct side_settings *settings)
 {
-    the_log = log;
-    threads = readers;
+    set = *settings;
 }
 
 static struct side **
@@ -53,23 +53,39 @@ free_side(struct side *s)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
-    n_sides--;
     if (s->log_side != NULL)
         log_side_drop(s->log_side);
     free(s->data);
     free(s);
 }
 
-/* What a thread works at is freed when it is done. A sealed one that nobody adopts goes at the next start. */
+/* What a thread works at, or a request, is freed when that is done. The file of a sealed one that nobody adopted is removed:
+ * else a sender could fill the disk with them. While we stop it is left to the next start. */
 static void
 drop(struct side *s)
 {
     s->dropped = true;
-    if (!s->busy)
+    if (s->busy || s->taken)
+        return;
+    if (!s->sealed || set.readers == NULL) {
         free_side(s);
+        return;
+    }
+    s->remove = s->busy = true;
+    readers_run(set.readers, &s->task);
 }
 
 /* --- in a thread --- */
+
+static enum status
+room_for(const struct side *s, struct err *err)
+{
+    struct statfs fs;
+
+    if (fstatfs(set.dir, &fs) == 0 && (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < set.disk_reserve + s->data_n)
+        return err_set(err, ST_NOSPACE, "less than disk_reserve would be left");
+    return ST_OK;
+}
 
 static void
 run(struct reader_task *t)
@@ -78,9 +94,14 @@ run(struct reader_task *t)
     struct err err = {0};
     uint64_t n;
 
-    s->st = ST_OK;
-    if (s->log_side == NULL)
-        s->st = log_side_begin(the_log, &s->log_side, &err);
+    if (s->remove) {
+        if (log_forget(set.log, s->place.segment, &err) != ST_OK)
+            log_at(LOG_LEVEL_ERR, "a large body that nobody wants: %s", err.text);
+        return;
+    }
+    s->st = room_for(s, &err);
+    if (s->st == ST_OK && s->log_side == NULL)
+        s->st = log_side_begin(set.log, &s->log_side, &err);
     if (s->st == ST_OK && s->data_n > 0)
         s->st = log_side_append(s->log_side, slice_from(s->data, s->data_n), &err);
     if (s->st == ST_OK && s->last) {
@@ -99,14 +120,21 @@ done(struct reader_task *t)
     AUTO_BUF reply = BUF_INIT(16);
 
     s->busy = false;
+    if (s->remove) {
+        free_side(s);
+        return;
+    }
     free(s->data);
     s->data = NULL;
     s->n += s->data_n;
+    s->data_n = 0;
     if (s->to.type == MSG_SIDE_BEGIN && s->st == ST_OK)
         msg_id_put(&reply, &(struct msg_id){s->id});
     ipc_answer(s->to, s->st, buf_slice(&reply));
-    if (s->dropped || s->st != ST_OK)
+    if (s->st != ST_OK)
         free_side(s);
+    else if (s->dropped)
+        drop(s);
 }
 
 static void
@@ -114,10 +142,21 @@ start(struct side *s, const struct ipc_sender *from)
 {
     s->busy = true;
     s->to = *from;
-    readers_run(threads, &s->task);
+    readers_run(set.readers, &s->task);
 }
 
 /* --- the requests --- */
+
+/* Those being removed too: whoever seals and drops in a loop must not pile them up. */
+static uint32_t
+count_of(const struct ipc_sender *from)
+{
+    uint32_t n = 0;
+
+    for (const struct side *s = sides; s != NULL; s = s->next)
+        n += s->role == from->role && s->instance == from->instance;
+    return n;
+}
 
 enum status
 on_side_begin(struct ipc_request *request)
@@ -127,7 +166,7 @@ on_side_begin(struct ipc_request *request)
 
     if (!side_begin_get(request->payload, &m))
         return ST_SYNTAX;
-    s = n_sides < SIDES_MAX && threads != NULL ? calloc(1, sizeof(*s)) : NULL;
+    s = count_of(&request->from) < SIDES_PEER_MAX && set.readers != NULL ? calloc(1, sizeof(*s)) : NULL;
     if (s == NULL) {
         ipc_answer(request->from, ST_UNAVAILABLE, (struct slice){0});
         return ST_OK;
@@ -141,7 +180,6 @@ on_side_begin(struct ipc_request *request)
         .instance = request->from.instance
     };
     sides = s;
-    n_sides++;
     start(s, &request->from);
     return ST_OK;
 }
@@ -157,12 +195,17 @@ on_side_data(struct ipc_request *request)
     if (!side_data_get(request->payload, &m) || m.last > 1 || m.n > SIDE_DATA_MAX || in == NULL)
         return ST_SYNTAX;
     s = *find(m.side, request->from.role, request->from.instance);
-    if (s == NULL || s->sealed || threads == NULL) { /* it failed before */
+    if (s == NULL || s->sealed || set.readers == NULL) { /* it failed before */
         ipc_answer(request->from, ST_STALE, (struct slice){0});
         return ST_OK;
     }
     if (s->busy)
         return ST_STATE; /* one at a time: the order of bytes is the order of answers */
+    if (s->n + m.n > SIDE_BYTES_MAX) {
+        ipc_answer(request->from, ST_LIMIT, (struct slice){0});
+        drop(s);
+        return ST_OK;
+    }
     data = malloc(m.n > 0 ? m.n : 1);
     if (data == NULL) {
         ipc_answer(request->from, ST_MEMORY, (struct slice){0});
@@ -194,25 +237,32 @@ on_side_drop(struct ipc_request *request)
 }
 
 enum status
-side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place, uint64_t *sum)
+side_take(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place, uint64_t *sum)
 {
-    const struct side *s = *find(id, from->role, from->instance);
+    struct side *s = *find(id, from->role, from->instance);
 
-    if (s == NULL || !s->sealed || s->n != n)
+    if (s == NULL || !s->sealed || s->busy || s->taken || s->n != n)
         return ST_STALE;
+    s->taken = true;
     *place = s->place;
     *sum = s->sum;
     return ST_OK;
 }
 
 void
-side_adopted(uint64_t id)
+side_end(uint64_t id, const struct ipc_sender *from, bool adopted)
 {
-    for (struct side *s = sides; s != NULL; s = s->next)
-        if (s->id == id && s->sealed) {
-            free_side(s);
-            return;
-        }
+    struct side *s = sides;
+
+    while (s != NULL && !(s->id == id && s->role == from->role && s->instance == from->instance && s->taken))
+        s = s->next; /* also one that was dropped meanwhile */
+    if (s == NULL)
+        return;
+    s->taken = false;
+    if (adopted)
+        free_side(s);
+    else if (s->dropped)
+        drop(s);
 }
 
 void

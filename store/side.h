@@ -7,18 +7,28 @@
 #include "store/log.h"
 #include "store/readers.h"
 
-#define SIDES_MAX 256u          /* at a time */
+#define SIDES_PEER_MAX 256u     /* of one program at a time, so that none keeps others from having some */
+#define SIDE_BYTES_MAX (2ull << 30) /* of one: the largest message that a setting allows */
 #define SIDE_THREADS 4u         /* that write them */
 #define SIDE_DATA_MAX (256u * 1024)
 
-void side_setup(struct log *log, struct readers *readers);
+/* dir, disk_reserve: of the store; bodies are refused (ST_NOSPACE) that would take what stays free for others. readers NULL: no
+ * more is taken. */
+struct side_settings {
+    struct log *log;
+    struct readers *readers;
+    int dir;
+    uint64_t disk_reserve;
+};
+void side_setup(const struct side_settings *settings);
 /* Handlers of MSG_SIDE_BEGIN, MSG_SIDE_DATA, MSG_SIDE_DROP. */
 enum status on_side_begin(struct ipc_request *request);
 enum status on_side_data(struct ipc_request *request);
 enum status on_side_drop(struct ipc_request *request);
-/* A sealed body of this sender with n bytes. ST_STALE. */
-MUST_CHECK enum status side_find(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place,
+/* A sealed body of this sender with n bytes, for one request: until side_end() nobody else gets it, for a segment that two
+ * records adopt would be deleted when one of the messages goes. ST_STALE. */
+MUST_CHECK enum status side_take(uint64_t id, const struct ipc_sender *from, uint64_t n, struct log_place *place,
                                  uint64_t *sum);
-/* A record adopted it. */
-void side_adopted(uint64_t id);
+/* The request has ended. adopted: a durable record names the segment. Else it can be asked for again. */
+void side_end(uint64_t id, const struct ipc_sender *from, bool adopted);
 void sides_of_peer_drop(uint16_t role, uint32_t instance);

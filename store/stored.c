@@ -56,7 +56,7 @@ static struct {
 struct asked {
     struct ipc_sender from;
     uint64_t credit; /* to be given back */
-    uint64_t side;
+    uint64_t side;   /* that this request has taken; 0: none */
 };
 
 static struct work *
@@ -253,19 +253,9 @@ static void
 finished(const struct work *w, struct asked *a)
 {
     struct account_add add;
-    struct append append;
-    struct deliver deliver;
     struct slice payload = slice_from(w->payload, w->n);
 
     switch (w->type) {
-    case MSG_DELIVER:
-        if (deliver_get(payload, &deliver) && deliver.side != 0)
-            side_adopted(deliver.side);
-        break;
-    case MSG_APPEND:
-        if (append_get(payload, &append) && append.side != 0)
-            side_adopted(append.side);
-        break;
     case MSG_ACCOUNT_ADD:
         if (account_add_get(payload, &add))
             learn_domain(NULL, slice_skip(add.name, slice_find(add.name, '@') + 1));
@@ -324,6 +314,8 @@ on_done(struct work *w)
         free_work(w);
         return;
     }
+    if (a->side != 0)
+        side_end(a->side, &a->from, w->status == ST_OK && w->recorded);
     if (w->status == ST_OK)
         finished(w, a);
     if (w->status != ST_OK)
@@ -407,7 +399,9 @@ attach_body(struct work *w, const struct ipc_request *request, struct slice pref
 {
     w->body = (struct judge_body){.prefix = prefix.n, .n = n, .side = side != 0};
     if (side != 0) { /* after a restart of ours it is gone, but its record may be there */
-        w->body.gone = side_find(side, &request->from, n, &w->body.place, &w->body.sum) != ST_OK;
+        w->body.gone = side_take(side, &request->from, n, &w->body.place, &w->body.sum) != ST_OK;
+        if (!w->body.gone)
+            ((struct asked *)w->owner)->side = side;
         return ST_OK;
     }
     w->in = channel_in(request->channel);
@@ -460,6 +454,8 @@ ask_with_body(struct work *w, const struct ipc_request *request, enum status st)
         answer(&request->from, st == ST_OK ? ST_UNAVAILABLE : st);
     grant(request->channel, (enum role)request->from.role, request->from.instance,
           ((struct asked *)w->owner)->credit);
+    if (((struct asked *)w->owner)->side != 0)
+        side_end(((struct asked *)w->owner)->side, &request->from, false);
     free_work(w);
     return st == ST_SYNTAX ? ST_SYNTAX : ST_OK;
 }
@@ -637,7 +633,7 @@ on_upkeep(struct ipc_request *request)
 
 #define DELIVERERS (ROLE_BIT(SMTP) | ROLE_BIT(SUBMIT))
 #define SENDERS    (DELIVERERS | ROLE_BIT(IMAP))
-#define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3))
+#define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3)) /* what pop3d asks; it makes, moves and flags nothing */
 
 static const struct ipc_route routes[] = {
     {MSG_RCPT_CHECK,     DELIVERERS, on_rcpt_check, false},
@@ -649,24 +645,24 @@ static const struct ipc_route routes[] = {
     {MSG_HANDLE_CLOSE,     SESSIONS, on_handle_close, false},
     {MSG_MAILBOXES,                  SESSIONS, on_read, false},
     {MSG_MAILBOX_STATUS,        SESSIONS, on_read, false},
-    {MSG_SUBSCRIPTIONS,             SESSIONS, on_read, false},
-    {MSG_KEYWORDS,      SESSIONS, on_read, false},
+    {MSG_SUBSCRIPTIONS,             ROLE_BIT(IMAP), on_read, false},
+    {MSG_KEYWORDS,      ROLE_BIT(IMAP), on_read, false},
     {MSG_MESSAGES,      SESSIONS, on_read, false},
-    {MSG_CHANGES,                  SESSIONS, on_read, false},
-    {MSG_DIGESTS,SESSIONS, on_read, false},
+    {MSG_CHANGES,                  ROLE_BIT(IMAP), on_read, false},
+    {MSG_DIGESTS,ROLE_BIT(IMAP), on_read, false},
     {MSG_BODY_READ,             SESSIONS, on_read, false},
     {MSG_HEADS,                      ROLE_BIT(IMAP), on_read, false},
-    {MSG_MAILBOX_CREATE,   SESSIONS, on_write, false},
-    {MSG_MAILBOX_DELETE,   SESSIONS, on_write, false},
-    {MSG_MAILBOX_RENAME,                  SESSIONS, on_write, false},
-    {MSG_MAILBOX_SUBSCRIBE,SESSIONS, on_write, false},
-    {MSG_APPEND,             SESSIONS, on_append, false},
-    {MSG_FLAGS, SESSIONS, on_write, false},
-    {MSG_COPY,           SESSIONS, on_write, false},
+    {MSG_MAILBOX_CREATE,   ROLE_BIT(IMAP), on_write, false},
+    {MSG_MAILBOX_DELETE,   ROLE_BIT(IMAP), on_write, false},
+    {MSG_MAILBOX_RENAME,                  ROLE_BIT(IMAP), on_write, false},
+    {MSG_MAILBOX_SUBSCRIBE,ROLE_BIT(IMAP), on_write, false},
+    {MSG_APPEND,             ROLE_BIT(IMAP), on_append, false},
+    {MSG_FLAGS, ROLE_BIT(IMAP), on_write, false},
+    {MSG_COPY,           ROLE_BIT(IMAP), on_write, false},
     {MSG_EXPUNGE,                  SESSIONS, on_write, false},
     {MSG_RECENT, ROLE_BIT(IMAP), on_write, false},
-    {MSG_WATCH,SESSIONS, on_watch, false},
-    {MSG_UNWATCH,             SESSIONS, on_watch, false},
+    {MSG_WATCH,ROLE_BIT(IMAP), on_watch, false},
+    {MSG_UNWATCH,             ROLE_BIT(IMAP), on_watch, false},
     {MSG_ACCOUNT_ADD,       ROLE_BIT(CTL), on_admin_write, false},
     {MSG_ACCOUNT_DELETE,           ROLE_BIT(CTL), on_admin_write, false},
     {MSG_ACCOUNT_QUOTA,                  ROLE_BIT(CTL), on_admin_write, false},
@@ -739,7 +735,7 @@ start(struct err *err)
     st = upkeep_new(loop, &self.files, self.commit, backups(), reap, &self.upkeep, err);
     if (st != ST_OK)
         return st;
-    side_setup(self.files.log, self.side_writers);
+    side_setup(&(struct side_settings){self.files.log, self.side_writers, self.files.dir, self.settings.disk_reserve});
     st = reads_domains(&reads, learn_domain, NULL);
     if (st == ST_OK && !BUG(reap_forgotten))
         st = reads_dying(&reads, reap, NULL);
@@ -774,7 +770,7 @@ on_stopping(struct timer *t)
         loop_timer(program_loop(), t, loop_now(program_loop()) + MSEC(10));
         return;
     }
-    side_setup(NULL, NULL);
+    side_setup(&(struct side_settings){.dir = -1});
     readers_free(self.readers);
     readers_free(self.side_writers);
     upkeep_join(self.upkeep);
@@ -787,7 +783,7 @@ static void
 on_stop(void)
 {
     self.stopping = true;
-    side_setup(self.files.log, NULL); /* no more bytes of large bodies */
+    side_setup(&(struct side_settings){.log = self.files.log, .dir = self.files.dir}); /* no more bytes of large bodies */
     upkeep_quit(self.upkeep);
     self.requests.fire = on_stopping;
     loop_timer(program_loop(), &self.requests, loop_now(program_loop()));

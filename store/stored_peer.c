@@ -186,6 +186,20 @@ peer_start(struct stored_peer *p)
     return st == ST_OK ? wait_for(&p->came, loop_now(p->loop) + PEER_WAIT) : st;
 }
 
+enum status
+peer_again(struct stored_peer *p, enum role role)
+{
+    struct channel **ch = role == ROLE_SMTP ? &p->smtp : &p->imap;
+    enum status st;
+
+    channel_free(*ch);
+    *ch = NULL;
+    st = connect_peer(p, role, ch);
+    if (st == ST_OK)
+        st = give_arena(p, ARENA_IN, role, p->bodies_reader, PEER_ARENA);
+    return st == ST_OK && role == ROLE_IMAP ? give_replies(p, role, *ch) : st;
+}
+
 bool
 peer_has_ended(struct stored_peer *p)
 {
@@ -275,8 +289,8 @@ put_chunks(struct stored_peer *p, struct slice bytes, struct buf *list)
     return ST_OK;
 }
 
-static enum status
-put_side(struct stored_peer *p, struct channel *ch, struct slice body, uint64_t *id)
+enum status
+peer_side(struct stored_peer *p, struct channel *ch, struct slice body, bool seal, uint64_t *id)
 {
     AUTO_BUF reply = BUF_INIT(100);
     struct msg_id side = {0};
@@ -293,7 +307,7 @@ put_side(struct stored_peer *p, struct channel *ch, struct slice body, uint64_t 
         body = slice_skip(body, part.n);
         if (st == ST_OK)
             st = PEER_ASK(p, ch, MSG_SIDE_DATA, side_data, NULL, side.id, buf_slice(&chunks),
-                          (uint32_t)part.n, body.n == 0);
+                          (uint32_t)part.n, seal && body.n == 0);
         give_chunks(p, &chunks);
     } while (st == ST_OK && body.n > 0);
     if (st == ST_OK)
@@ -307,7 +321,7 @@ put_body(struct stored_peer *p, struct channel *ch, struct slice body, bool side
          uint64_t *id)
 {
     *id = 0;
-    return side ? put_side(p, ch, body, id) : put_chunks(p, body, chunks);
+    return side ? peer_side(p, ch, body, true, id) : put_chunks(p, body, chunks);
 }
 
 /* --- asking --- */

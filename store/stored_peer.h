@@ -32,6 +32,10 @@ MUST_CHECK bool peer_setup(struct stored_peer *p);
 void peer_done(struct stored_peer *p);
 /* ROOT/store must be there. ST_OK: it is ready. ST_CLOSED: it ended instead (and peer_end() has its exit status). */
 MUST_CHECK enum status peer_start(struct stored_peer *p);
+/* A new channel for smtpd or imapd, after the old one was closed; with credit as at a start. */
+MUST_CHECK enum status peer_again(struct stored_peer *p, enum role role);
+/* A body into a side body of the program at the other end of ch; sealed when seal. */
+MUST_CHECK enum status peer_side(struct stored_peer *p, struct channel *ch, struct slice body, bool seal, uint64_t *id);
 /* Told to stop, or killed; its status as waitpid() gives it. -1: it did not end in time and was killed. */
 int peer_end(struct stored_peer *p, bool kill_it);
 /* Has it ended by itself? *status as waitpid() gives it; then peer_end() is still to be called. */

@@ -47,7 +47,7 @@ enum store_msg {
     MSG_DIGESTS,      /* digest_list = rows of digest_row: those of the uids that are there */
     MSG_BODY_READ,    /* body_read = msg_bytes. Short only at the end of the message */
     MSG_APPEND,       /* imapd: append = appended. Repeatable */
-    MSG_FLAGS,        /* imapd pop3d: flags_change = rows of change_row; uids that were refused come with refused 1 */
+    MSG_FLAGS,        /* imapd: flags_change = rows of change_row; uids that were refused come with refused 1 */
     MSG_COPY,         /* imapd: copy = rows of copied_row. move 1: and removed from the source, in one record */
     MSG_EXPUNGE,      /* imapd pop3d: expunge = msg_bytes, the uid_runs that went */
     MSG_WATCH,        /* imapd: mailbox_ref = nothing. Hints from now on, until MSG_UNWATCH */
