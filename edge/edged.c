@@ -17,6 +17,7 @@
 #include "edge/tls.h"
 #include "ipc/program.h"
 #include "proxy/proxy.h"
+#include "tls/pairs.h"
 #include "sys/fd.h"
 #include "sys/log.h"
 
@@ -24,6 +25,7 @@
 #define ACCEPT_PAUSE    MSEC(100)   /* when there are no descriptors left */
 #define PROXY_TIMEOUT   SECONDS(10) /* for a header, which a balancer sends at once */
 #define STOP_TIMEOUT    SECONDS(5)  /* for TLS sessions, whose services have stopped before us */
+#define READ_TIMEOUT    SECONDS(30) /* for keyd to give all certificates */
 #define MESSAGE_MAX     4096u
 
 enum protocol { SMTP, IMAP, POP3 };
@@ -83,6 +85,7 @@ static struct {
     struct timer stop;
     size_t relays;
     bool stopping;
+    bool reading, read_again; /* certificates, on a fiber; and once more when that is done */
 } self;
 
 /* --- words --- */
@@ -605,9 +608,41 @@ on_peer_new(enum role role, uint32_t instance)
 
 /* --- the program --- */
 
+/* "imaps, submission" as bits. */
+static enum status
+parse_services(struct slice text, uint32_t *bits, struct err *err)
+{
+    uint32_t got = 0;
+
+    while (text.n > 0) {
+        struct slice word = slice_trim(take_until(&text, ','));
+        int found = 0;
+
+        (void)take_byte(&text, ',');
+        for (int i = 1; i < SERVICE_COUNT; i++)
+            if (slice_eq(word, slice_of(services[i].name)))
+                found = i;
+        if (found == 0 || !services[found].logins)
+            return err_set(err, ST_SYNTAX, "client_certificates: %.*s is no service with logins", SLICE_ARG(word));
+        got |= 1u << found;
+    }
+    *bits = got;
+    return ST_OK;
+}
+
+static enum status
+tls_options_of(const struct edge_settings *settings, struct tls_options *options, struct err *err)
+{
+    *options = (struct tls_options){.minimum = settings->tls_minimum,
+                                    .ciphers = settings->tls_ciphers,
+                                    .ciphersuites = settings->tls_ciphersuites};
+    return parse_services(settings->client_certificates, &options->ask, err);
+}
+
 static enum status
 load_settings(struct slice text, struct err *err)
 {
+    struct tls_options options;
     struct buf copy = BUF_INIT(CONF_TEXT_MAX);
     struct edge_settings got;
     enum status st;
@@ -615,6 +650,10 @@ load_settings(struct slice text, struct err *err)
     buf_put(&copy, text);
     st = buf_ok(&copy) ? conf_load(&edge_conf, "estafeta.conf", buf_slice(&copy), &got, sizeof got, err)
                        : err_set(err, ST_MEMORY, "settings: no memory");
+    if (st == ST_OK)
+        st = tls_options_of(&got, &options, err);
+    if (st == ST_OK)
+        st = tls_options_check(&options, err);
     if (st != ST_OK) {
         buf_done(&copy);
         return st;
@@ -628,10 +667,17 @@ load_settings(struct slice text, struct err *err)
 static enum status
 edged_open(struct err *err)
 {
-    enum status st = load_settings(program_settings(), err);
+    struct tls_options options;
+    enum status st;
 
+    /* What the machine's openssl.cnf says of other programs is not for this one. */
+    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) != 1)
+        return err_set(err, ST_UNSUPPORTED, "OpenSSL does not start");
+    st = load_settings(program_settings(), err);
     if (st == ST_OK)
-        st = tls_open(program_root(), &self.tls, err);
+        st = tls_options_of(&self.settings, &options, err);
+    if (st == ST_OK)
+        st = tls_open(program_root(), &options, &self.tls, err);
     /* The monotonic clock counts from the machine's start, faster than connections come: an edged that is
      * restarted begins above the ids of the one before, whose cleartext connections live on. */
     return st == ST_OK ? conns_new(clock_mono(), &self.conns) : st;
@@ -669,10 +715,105 @@ edged_start(struct err *err)
     return ST_OK;
 }
 
+/* keyd opens the files, for edged may open none any more. */
+static enum status
+ask_certificate(const char *after, uint64_t deadline, char name[TLS_NAME_MAX], int *fd)
+{
+    AUTO_BUF m = BUF_INIT(256), reply = BUF_INIT(256);
+    struct channel *key;
+    struct msg_name got;
+    enum status st = program_peer_wait(ROLE_KEY, 0, deadline, &key);
+
+    *fd = -1;
+    msg_name_put(&m, &(struct msg_name){slice_of(after)});
+    if (st == ST_OK)
+        st = ipc_call_fd(key, MSG_KEY_CERTIFICATE, buf_slice(&m), deadline, &reply, fd);
+    if (st == ST_OK && (*fd < 0 || !msg_name_get(buf_slice(&reply), &got) || !slice_to_cstr(got.name, name, TLS_NAME_MAX)))
+        st = ST_CORRUPT;
+    return st;
+}
+
+static enum status
+read_certificates(struct tls *tls, uint64_t deadline, struct err *err)
+{
+    char name[TLS_NAME_MAX] = "";
+    struct err why = {0};
+    enum status st;
+
+    for (size_t i = 0; i <= TLS_PAIRS_MAX; i++) {
+        AUTO_FD fd = -1;
+
+        st = ask_certificate(name, deadline, name, &fd);
+        if (st != ST_OK)
+            break;
+        tls_add(tls, name, fd, true);
+    }
+    if (st == ST_NOTFOUND) {
+        AUTO_FD fd = -1;
+
+        st = ask_certificate(TLS_CLIENTS, deadline, name, &fd);
+        if (st == ST_OK && tls_add_clients(tls, fd, &why) != ST_OK)
+            return err_set(err, ST_SYNTAX, "etc/tls/" TLS_CLIENTS ": %s", why.text);
+    }
+    return st == ST_NOTFOUND || st == ST_OK ? ST_OK : err_set(err, st, "keyd: %s", status_text(st));
+}
+
+/* Handshakes from now on use the new ones; those under way and sessions keep what they began with. */
+static void
+read_fiber(void *arg)
+{
+    do {
+        struct tls_options options;
+        struct tls *tls = NULL;
+        struct err err = {0};
+        enum status st = tls_new(&tls, &err);
+
+        self.read_again = false;
+        if (st == ST_OK)
+            st = read_certificates(tls, loop_now(program_loop()) + READ_TIMEOUT, &err);
+        if (st == ST_OK)
+            st = tls_options_of(&self.settings, &options, &err);
+        if (st == ST_OK)
+            st = tls_ready(tls, &options, &err);
+        if (st == ST_OK) {
+            tls_free(self.tls);
+            self.tls = tls;
+            log_at(LOG_LEVEL_NOTICE, "certificates read: %zu", tls_n(tls));
+        } else {
+            tls_free(tls);
+            log_at(self.tls != NULL || st != ST_NOTFOUND ? LOG_LEVEL_ERR : LOG_LEVEL_NOTICE,
+                   "certificates not read, %zu stay in use: %s", tls_n(self.tls), err.text);
+        }
+    } while (self.read_again);
+    self.reading = false;
+}
+
 static enum status
 edged_reload(struct slice settings, struct err *err)
 {
-    return load_settings(settings, err); /* certificates are read at the start, before confinement */
+    enum status st = load_settings(settings, err);
+
+    if (st != ST_OK)
+        return st;
+    if (self.reading)
+        self.read_again = true;
+    else if (fiber_spawn(program_loop(), read_fiber, NULL) == ST_OK)
+        self.reading = true;
+    else
+        return err_set(err, ST_UNAVAILABLE, "tls: no fiber to read certificates");
+    return ST_OK;
+}
+
+static void
+hurry(struct conn *c, void *arg)
+{
+    if (c->state == CONN_SHAKES) { /* nobody is there to serve it */
+        relay_end(c->io);
+        self.relays--;
+        tls_failed(c);
+    } else if (c->tls) {
+        relay_hurry(c->io);
+    }
 }
 
 static void
@@ -689,6 +830,7 @@ edged_stop(void)
         loop_timer_stop(program_loop(), &l->pause);
         (void)close(l->watch.fd);
     }
+    conns_each(self.conns, hurry, NULL);
     self.stopping = true;
     self.stop.fire = on_stop_timeout;
     if (self.relays == 0)

@@ -19,22 +19,47 @@
 #include "tls/pairs.h"
 
 #define KEY_FILE_MAX 65536u
+#define LAST_LIFE    SECONDS(60)
 
-static struct {
+/* The keys of one reading of the folder. */
+struct keys {
     struct key {
         uint32_t id;
         EVP_PKEY *key;
-    } keys[TLS_PAIRS_MAX];
+    } at[TLS_PAIRS_MAX];
     size_t n;
-} self;
+};
+
+static struct {
+    struct keys now;
+    struct keys last; /* of the reading before: until edged has read the certificates again, it asks for these */
+    struct timer forget;
+    int dir; /* etc/tls; -1: there is none */
+} self = {.dir = -1};
+
+static const struct key *
+find_in(const struct keys *keys, uint32_t id)
+{
+    for (size_t i = 0; i < keys->n; i++)
+        if (keys->at[i].id == id)
+            return &keys->at[i];
+    return NULL;
+}
 
 static const struct key *
 find(uint32_t id)
 {
-    for (size_t i = 0; i < self.n; i++)
-        if (self.keys[i].id == id)
-            return &self.keys[i];
-    return NULL;
+    const struct key *key = find_in(&self.now, id);
+
+    return key != NULL ? key : find_in(&self.last, id);
+}
+
+static void
+keys_done(struct keys *keys)
+{
+    for (size_t i = 0; i < keys->n; i++)
+        EVP_PKEY_free(keys->at[i].key); /* OpenSSL wipes it */
+    keys->n = 0;
 }
 
 static enum status
@@ -97,27 +122,17 @@ read_key(int dir, const char *name, EVP_PKEY **key, struct err *err)
 }
 
 static enum status
-keyd_open(struct err *err)
+read_keys(struct keys *keys, struct err *err)
 {
     static struct tls_names names;
-    char path[4200];
-    AUTO_FD dir = -1;
-    enum status st;
+    enum status st = self.dir < 0 ? ST_OK : tls_names_read(self.dir, ".key", &names, err);
 
-    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
-        return err_set(err, ST_UNSUPPORTED, "OpenSSL does not start");
-    if ((size_t)snprintf(path, sizeof path, "%s/etc/tls", program_root()) >= sizeof path)
-        return err_set(err, ST_LIMIT, "the root's name is too long");
-    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return errno == ENOENT ? ST_OK : err_sys(err, "open %s", path);
-    st = tls_names_read(dir, ".key", &names, err);
-    for (size_t i = 0; st == ST_OK && i < names.n; i++) {
-        struct key *key = &self.keys[self.n];
+    for (size_t i = 0; self.dir >= 0 && st == ST_OK && i < names.n; i++) {
+        struct key *key = &keys->at[keys->n];
         struct err why = {0};
 
-        if (read_key(dir, names.at[i], &key->key, &why) == ST_OK && tls_key_id(key->key, &key->id)) {
-            self.n++;
+        if (read_key(self.dir, names.at[i], &key->key, &why) == ST_OK && tls_key_id(key->key, &key->id)) {
+            keys->n++;
             continue;
         }
         log_at(LOG_LEVEL_ERR, "etc/tls/%s is not used: %s", names.at[i], why.text);
@@ -127,16 +142,104 @@ keyd_open(struct err *err)
     return st;
 }
 
+static enum status
+keyd_open(struct err *err)
+{
+    char path[4200];
+
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL) != 1)
+        return err_set(err, ST_UNSUPPORTED, "OpenSSL does not start");
+    if ((size_t)snprintf(path, sizeof path, "%s/etc/tls", program_root()) >= sizeof path)
+        return err_set(err, ST_LIMIT, "the root's name is too long");
+    self.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self.dir < 0)
+        return errno == ENOENT ? ST_OK : err_sys(err, "open %s", path);
+    return read_keys(&self.now, err);
+}
+
+static void
+forget_last(struct timer *t)
+{
+    keys_done(&self.last);
+}
+
+/* Landlock lets this program open what is in etc/tls and nothing else. */
+static enum status
+keyd_reload(struct slice settings, struct err *err)
+{
+    static struct keys fresh;
+    enum status st = read_keys(&fresh, err);
+
+    if (st != ST_OK) {
+        keys_done(&fresh);
+        return st;
+    }
+    keys_done(&self.last);
+    self.last = self.now;
+    self.now = fresh;
+    fresh = (struct keys){0};
+    self.forget.fire = forget_last;
+    loop_timer(program_loop(), &self.forget, loop_now(program_loop()) + LAST_LIFE);
+    return ST_OK;
+}
+
+/* The first certificate after this name that can be opened. */
+static enum status
+open_next(struct slice after, const char **name, int *fd)
+{
+    static struct tls_names names;
+    enum status st = tls_names_read(self.dir, ".crt", &names, NULL);
+
+    for (size_t i = 0; st == ST_OK && i < names.n; i++) {
+        if (slice_cmp(slice_of(names.at[i]), after) <= 0)
+            continue;
+        *fd = openat(self.dir, names.at[i], O_RDONLY | O_CLOEXEC);
+        *name = names.at[i];
+        if (*fd >= 0)
+            return ST_OK;
+        log_at(LOG_LEVEL_ERR, "etc/tls/%s is not used: %s", names.at[i], strerror(errno));
+    }
+    return st == ST_OK ? ST_NOTFOUND : st;
+}
+
+/* The next certificate's file, for edged, which is public what it reads in it: never a key's. */
+static enum status
+on_certificate(struct ipc_request *r)
+{
+    AUTO_BUF answer = BUF_INIT(TLS_NAME_MAX + 16);
+    const char *name = NULL;
+    struct msg_name m;
+    AUTO_FD fd = -1;
+    enum status st;
+
+    if (!msg_name_get(r->payload, &m))
+        return ST_SYNTAX;
+    if (self.dir < 0) {
+        st = ST_NOTFOUND;
+    } else if (slice_eq(m.name, SLICE(TLS_CLIENTS))) {
+        name = TLS_CLIENTS;
+        fd = openat(self.dir, name, O_RDONLY | O_CLOEXEC);
+        st = fd >= 0 ? ST_OK : errno == ENOENT ? ST_NOTFOUND : ST_IO;
+    } else {
+        st = open_next(m.name, &name, &fd);
+    }
+    if (st == ST_OK)
+        msg_name_put(&answer, &(struct msg_name){slice_of(name)});
+    ipc_answer_fd(r->from, st, buf_slice(&answer), fd);
+    return ST_OK;
+}
+
 /* message, who may send it, handler, with a descriptor; all else closes the channel */
 static const struct ipc_route routes[] = {
     {MSG_KEY_SIGN, ROLE_BIT(EDGE), on_sign, false},
+    {MSG_KEY_CERTIFICATE, ROLE_BIT(EDGE), on_certificate, false},
     {0    },
 };
 
 int
 main(int argc, char **argv)
 {
-    static const struct program program = {.role = ROLE_KEY, .routes = routes, .open = keyd_open};
+    static const struct program program = {.role = ROLE_KEY, .routes = routes, .open = keyd_open, .reload = keyd_reload};
 
     return program_main(&program, argc, argv);
 }

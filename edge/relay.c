@@ -17,6 +17,8 @@
 #define SOCKETPAIR_BUFFER 65536       /* bytes of each direction in the kernel */
 #define FLUSH_TIMEOUT     SECONDS(30) /* for a client to take the last bytes of a session */
 #define LINGER_TIMEOUT    SECONDS(2)  /* for a client to close after us */
+#define LINGER_STOP       MSEC(100)   /* the same when the system stops */
+#define FLUSH_STOP        SECONDS(1)  /* FLUSH_TIMEOUT then */
 
 /* What one side did not take; allocated while there is something. */
 struct pending {
@@ -43,6 +45,7 @@ struct relay {
     bool lingering;
 };
 
+static bool hurried; /* the system stops */
 static uint8_t scratch[PIECE]; /* one thread, and nobody waits while it holds something */
 
 /* --- the socket, as OpenSSL sees it: no read that is known to find nothing --- */
@@ -167,6 +170,14 @@ on_timer(struct timer *t)
     struct relay *r = OUTER(t, struct relay, timer);
 
     over(r, r->begun ? "the client does not take its last bytes" : "its TLS handshake took too long");
+}
+
+void
+relay_hurry(struct relay *r)
+{
+    hurried = true;
+    if (r->begun && r->timer.set)
+        loop_timer(r->loop, &r->timer, loop_now(r->loop) + (r->lingering ? LINGER_STOP : FLUSH_STOP));
 }
 
 static const char *
@@ -360,7 +371,7 @@ settle(struct relay *r)
         n = SSL_shutdown(r->ssl); /* RFC 8446 6.1: close_notify ends our direction alone */
         if (n < 0 && SSL_get_error(r->ssl, n) == SSL_ERROR_WANT_WRITE) {
             if (watch_out(r, &r->client, true) && !r->timer.set)
-                loop_timer(r->loop, &r->timer, loop_now(r->loop) + FLUSH_TIMEOUT);
+                loop_timer(r->loop, &r->timer, loop_now(r->loop) + (hurried ? FLUSH_STOP : FLUSH_TIMEOUT));
             return;
         }
         r->down_done = true;
@@ -370,7 +381,7 @@ settle(struct relay *r)
     } else if (r->service_hup || r->up_done) {
         r->lingering = true;
         loop_undefer(r->loop, &r->again);
-        loop_timer(r->loop, &r->timer, loop_now(r->loop) + LINGER_TIMEOUT);
+        loop_timer(r->loop, &r->timer, loop_now(r->loop) + (hurried ? LINGER_STOP : LINGER_TIMEOUT));
         (void)shutdown(r->client.fd, SHUT_WR);
         linger(r);
     }
@@ -392,7 +403,7 @@ carry(struct relay *r)
     if (up == GOES_ON || down == GOES_ON)
         loop_next(r->loop, &r->again);
     else if (r->service_hup && r->down.p != NULL && !r->timer.set)
-        loop_timer(r->loop, &r->timer, loop_now(r->loop) + FLUSH_TIMEOUT);
+        loop_timer(r->loop, &r->timer, loop_now(r->loop) + (hurried ? FLUSH_STOP : FLUSH_TIMEOUT));
     settle(r);
 }
 
@@ -590,6 +601,11 @@ relay_facts(const struct relay *r, struct relay_facts *facts)
         facts->sni = slice_of(facts->name);
     if (exporter(r->ssl, facts->exporter))
         facts->binding = slice_from(facts->exporter, CONN_EXPORTER);
+    client_certificate(r->ssl, &facts->client);
+    if (facts->client.shown) {
+        facts->certificate = slice_from(facts->client.hash, sizeof facts->client.hash);
+        facts->certificate_name = slice_from(facts->client.name, facts->client.name_n);
+    }
     facts->end_point = slice_from(facts->server_hash, end_point(r->ssl, facts->server_hash));
 }
 

@@ -11,7 +11,7 @@
 #pragma once
 #include <openssl/ssl.h>
 
-#include "ipc/messages.h"
+#include "edge/client.h"
 #include "sys/loop.h"
 
 struct relay;
@@ -29,6 +29,8 @@ MUST_CHECK enum status relay_new(struct loop *loop, SSL *ssl, int fd, uint64_t d
                                  const struct relay_owner *owner, void *arg, struct relay **r);
 /* Makes the socketpair and begins to carry bytes: *service_fd is the end for the service, the caller's. */
 MUST_CHECK enum status relay_open(struct relay *r, int *service_fd);
+/* The system stops: a client that does not close after us is waited for only shortly from now on, here and in all relays. */
+void relay_hurry(struct relay *r);
 /* At once, without a word to anybody: over() is not called. */
 void relay_end(struct relay *r);
 
@@ -36,8 +38,9 @@ void relay_end(struct relay *r);
 /* What was negotiated. All slices point into the struct or into static text. */
 struct relay_facts {
     struct slice version, cipher, sni, binding, end_point, certificate, certificate_name;
-    char name[RELAY_TEXT], client[RELAY_TEXT];
-    uint8_t exporter[CONN_EXPORTER], server_hash[CONN_END_POINT], client_hash[CONN_CERTIFICATE];
+    char name[RELAY_TEXT];
+    uint8_t exporter[CONN_EXPORTER], server_hash[CONN_END_POINT];
+    struct client_certificate client;
 };
 void relay_facts(const struct relay *r, struct relay_facts *facts);
 /* Why the handshake or the session failed; "" when it ended well. Static text, or points into *r. */

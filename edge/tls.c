@@ -52,6 +52,10 @@ struct ticket_key {
 };
 
 struct tls {
+    size_t refs; /* of its owner, and of each session */
+    uint32_t ask;
+    X509_STORE *clients; /* the CAs that vouch for them; may be empty */
+    STACK_OF(X509_NAME) * client_names;
     struct pair pairs[TLS_PAIRS_MAX];
     size_t n_pairs;
     struct host *hosts; /* sorted by name, then by pair */
@@ -60,6 +64,7 @@ struct tls {
     size_t n_sets;
     /* One a service, so that a ticket of one is no good for another. */
     struct of_service {
+        struct tls *tls;
         SSL_CTX *ctx; /* whoever asks for no name that we have gets the first pair of each type */
         struct ticket_key now, last; /* RFC 5077 5.5: rotated, never on disk */
         struct slice id, alpn;
@@ -79,6 +84,20 @@ static const struct {
     [SERVICE_POP3] = {SLICE("estafeta pop3"),        SLICE("pop3")},
     [SERVICE_POP3S] = {SLICE("estafeta pop3s"),       SLICE("pop3")},
 };
+
+static int session_index = -1; /* of a session's of_service in its extra data */
+
+static void
+unref(struct tls *tls);
+
+static void
+on_session_free(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long n, void *arg)
+{
+    struct of_service *service = ptr;
+
+    if (service != NULL)
+        unref(service->tls);
+}
 
 /* --- names --- */
 
@@ -192,7 +211,7 @@ static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned int n,
         void *arg)
 {
-    const struct of_service *service = SSL_get_app_data(ssl);
+    const struct of_service *service = SSL_get_ex_data(ssl, session_index);
     struct slice list = slice_from(in, n), name;
 
     while (list.n > 0) {
@@ -236,7 +255,7 @@ static int
 on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
           int encrypt)
 {
-    struct of_service *service = SSL_get_app_data(ssl);
+    struct of_service *service = SSL_get_ex_data(ssl, session_index);
     uint64_t now = clock_mono();
 
     if (service->now.made == 0 || now - service->now.made > SECONDS(TICKET_LIFE)) {
@@ -266,10 +285,37 @@ add_pair(SSL_CTX *ctx, const struct pair *pair)
     return SSL_CTX_use_cert_and_key(ctx, pair->certificate, pair->key, pair->chain, 0) == 1;
 }
 
-/* RFC 9325: TLS 1.2 with ephemeral keys and AEAD only, or TLS 1.3. A client is never asked for a certificate.
- */
+/* RFC 9325: TLS 1.2 with ephemeral keys and AEAD only, or TLS 1.3, unless the settings say otherwise. */
+static enum status
+apply_options(SSL_CTX *ctx, const struct tls_options *options, struct err *err)
+{
+    char text[1024];
+    bool newest = slice_eq(options->minimum, SLICE("1.3"));
+
+    if (!newest && !slice_eq(options->minimum, SLICE("1.2")))
+        return err_set(err, ST_SYNTAX, "tls_minimum: 1.2 or 1.3");
+    if (SSL_CTX_set_min_proto_version(ctx, newest ? TLS1_3_VERSION : TLS1_2_VERSION) != 1)
+        return err_set(err, ST_UNSUPPORTED, "tls_minimum: OpenSSL does not take it");
+    if (!slice_to_cstr(options->ciphers, text, sizeof text) || SSL_CTX_set_cipher_list(ctx, text) != 1)
+        return err_set(err, ST_SYNTAX, "tls_ciphers: OpenSSL knows none of these");
+    if (!slice_to_cstr(options->ciphersuites, text, sizeof text) || SSL_CTX_set_ciphersuites(ctx, text) != 1)
+        return err_set(err, ST_SYNTAX, "tls_ciphersuites: OpenSSL does not know all of these");
+    return ST_OK;
+}
+
+enum status
+tls_options_check(const struct tls_options *options, struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    enum status st = ctx != NULL ? apply_options(ctx, options, err) : err_set(err, ST_MEMORY, "tls: no memory");
+
+    SSL_CTX_free(ctx);
+    ERR_clear_error();
+    return st;
+}
+
 static SSL_CTX *
-make_ctx(struct tls *tls, const struct pair *ec, const struct pair *rsa)
+make_ctx(struct tls *tls, const struct tls_options *options, const struct pair *ec, const struct pair *rsa)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
@@ -286,8 +332,8 @@ make_ctx(struct tls *tls, const struct pair *ec, const struct pair *rsa)
     (void)SSL_CTX_set_tlsext_servername_arg(ctx, tls);
     (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
-    if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
-        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
+    SSL_CTX_set1_cert_store(ctx, tls->clients);
+    if (apply_options(ctx, options, NULL) == ST_OK && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
         SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == 1 &&
         SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") == 1 && (ec == NULL || add_pair(ctx, ec)) &&
         (rsa == NULL || add_pair(ctx, rsa)))
@@ -298,7 +344,7 @@ make_ctx(struct tls *tls, const struct pair *ec, const struct pair *rsa)
 
 /* Gives the hosts [from, to), which are one name, their set. */
 static bool
-choose_set(struct tls *tls, size_t from, size_t to)
+choose_set(struct tls *tls, const struct tls_options *options, size_t from, size_t to)
 {
     struct set want = {0};
     size_t k = 0;
@@ -313,7 +359,7 @@ choose_set(struct tls *tls, size_t from, size_t to)
     if (k == COUNT(tls->sets))
         return true; /* it would be as mixed as nobody's are: whoever asks gets the default ones */
     if (k == tls->n_sets) {
-        want.ctx = make_ctx(tls, want.ec, want.rsa);
+        want.ctx = make_ctx(tls, options, want.ec, want.rsa);
         if (want.ctx == NULL)
             return false;
         tls->sets[tls->n_sets++] = want;
@@ -324,7 +370,7 @@ choose_set(struct tls *tls, size_t from, size_t to)
 }
 
 static bool
-make_contexts(struct tls *tls)
+make_contexts(struct tls *tls, const struct tls_options *options)
 {
     const struct pair *ec = NULL, *rsa = NULL;
 
@@ -333,14 +379,14 @@ make_contexts(struct tls *tls)
     for (size_t from = 0, to; from < tls->n_hosts; from = to) {
         for (to = from + 1; to < tls->n_hosts && strcmp(tls->hosts[from].name, tls->hosts[to].name) == 0;)
             to++;
-        if (!choose_set(tls, from, to))
+        if (!choose_set(tls, options, from, to))
             return false;
     }
     for (size_t i = 1; i < SERVICE_COUNT; i++) {
         struct of_service *service = &tls->services[i];
 
         *service = (struct of_service){
-            .ctx = make_ctx(tls, ec, rsa), .id = service_names[i].id, .alpn = service_names[i].alpn};
+            .tls = tls, .ctx = make_ctx(tls, options, ec, rsa), .id = service_names[i].id, .alpn = service_names[i].alpn};
         if (service->ctx == NULL)
             return false;
     }
@@ -379,13 +425,10 @@ parse_certificates(BIO *pem, struct pair *pair, struct err *err)
 }
 
 static enum status
-read_file(int dir, const char *name, struct buf *to, struct err *err)
+read_file(int fd, struct buf *to, struct err *err)
 {
-    AUTO_FD fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     ssize_t n = 1;
 
-    if (fd < 0)
-        return err_sys(err, "open");
     while (n > 0) {
         uint8_t *room = buf_reserve(to, 4096);
 
@@ -398,6 +441,12 @@ read_file(int dir, const char *name, struct buf *to, struct err *err)
     return n == 0 ? ST_OK : err_sys(err, "read");
 }
 
+static BIO *
+bio_of(const struct buf *text)
+{
+    return BIO_new_mem_buf(text->n > 0 ? (const void *)text->p : "", (int)text->n);
+}
+
 static void
 pair_done(struct pair *pair)
 {
@@ -408,15 +457,15 @@ pair_done(struct pair *pair)
 }
 
 static enum status
-read_pair(int dir, const char *name, struct pair *pair, struct err *err)
+read_pair(int fd, struct pair *pair, struct err *err)
 {
     AUTO_BUF text = BUF_INIT(CERTIFICATE_MAX);
-    enum status st = read_file(dir, name, &text, err);
+    enum status st = read_file(fd, &text, err);
     BIO *pem;
 
     if (st != ST_OK)
         return st;
-    pem = BIO_new_mem_buf(text.n > 0 ? (const void *)text.p : "", (int)text.n);
+    pem = bio_of(&text);
     if (pem == NULL)
         return err_set(err, ST_MEMORY, "no memory");
     st = parse_certificates(pem, pair, err);
@@ -427,33 +476,137 @@ read_pair(int dir, const char *name, struct pair *pair, struct err *err)
     return remote_key_new(X509_get0_pubkey(pair->certificate), &pair->key, err);
 }
 
+/* Has keyd its key? Asked by a signature, as a handshake would. */
 static enum status
-read_pairs(struct tls *tls, int dir, const struct tls_names *names, struct err *err)
+try_sign(const struct pair *pair, struct err *err)
 {
-    for (size_t i = 0; i < names->n; i++) {
-        struct pair *pair = &tls->pairs[tls->n_pairs];
-        struct err why = {0};
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t signature[1024];
+    size_t n = sizeof signature;
+    bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, pair->key) == 1 &&
+              EVP_DigestSign(ctx, signature, &n, (const void *)"?", 1) == 1;
 
-        if (read_pair(dir, names->at[i], pair, &why) == ST_OK) {
-            if (!add_hosts(tls, pair))
-                return err_set(err, ST_MEMORY, "tls: no memory");
-            if (X509_cmp_current_time(X509_get0_notAfter(pair->certificate)) < 0)
-                log_at(LOG_LEVEL_WARNING, "etc/tls/%s has expired: clients will not trust it", names->at[i]);
-            tls->n_pairs++;
-            continue;
-        }
-        log_at(LOG_LEVEL_ERR, "etc/tls/%s is not used: %s", names->at[i], why.text);
-        pair_done(pair);
-        ERR_clear_error();
+    EVP_MD_CTX_free(ctx);
+    return ok ? ST_OK : err_set(err, ST_NOTFOUND, "keyd does not sign with its key");
+}
+
+void
+tls_add(struct tls *tls, const char *name, int fd, bool try_key)
+{
+    struct pair *pair = &tls->pairs[tls->n_pairs];
+    struct err why = {0};
+    enum status st = tls->n_pairs < TLS_PAIRS_MAX ? read_pair(fd, pair, &why)
+                                                  : err_set(&why, ST_LIMIT, "there are %u before it", TLS_PAIRS_MAX);
+
+    if (st == ST_OK && try_key)
+        st = try_sign(pair, &why);
+    if (st == ST_OK && !add_hosts(tls, pair))
+        st = err_set(&why, ST_MEMORY, "no memory");
+    if (st == ST_OK) {
+        if (X509_cmp_current_time(X509_get0_notAfter(pair->certificate)) < 0)
+            log_at(LOG_LEVEL_WARNING, "etc/tls/%s has expired: clients will not trust it", name);
+        tls->n_pairs++;
+        return;
     }
-    if (names->n > 0 && tls->n_pairs == 0)
-        return err_set(err, ST_SYNTAX, "etc/tls: no certificate can be used");
-    qsort(tls->hosts, tls->n_hosts, sizeof *tls->hosts, by_name);
+    log_at(LOG_LEVEL_ERR, "etc/tls/%s is not used: %s", name, why.text);
+    while (tls->n_hosts > 0 && tls->hosts[tls->n_hosts - 1].pair == pair)
+        tls->n_hosts--;
+    if (tls->n_pairs < TLS_PAIRS_MAX)
+        pair_done(pair);
+    ERR_clear_error();
+}
+
+enum status
+tls_add_clients(struct tls *tls, int fd, struct err *err)
+{
+    AUTO_BUF text = BUF_INIT(CERTIFICATE_MAX);
+    enum status st = read_file(fd, &text, err);
+    BIO *pem = st == ST_OK ? bio_of(&text) : NULL;
+    X509 *ca;
+    size_t n = 0;
+
+    if (pem == NULL)
+        return st == ST_OK ? err_set(err, ST_MEMORY, "no memory") : st;
+    while (st == ST_OK && (ca = PEM_read_bio_X509(pem, NULL, NULL, NULL)) != NULL) {
+        X509_NAME *name = X509_NAME_dup(X509_get_subject_name(ca));
+
+        if (X509_STORE_add_cert(tls->clients, ca) != 1 || name == NULL ||
+            sk_X509_NAME_push(tls->client_names, name) <= 0) {
+            X509_NAME_free(name);
+            st = err_set(err, ST_MEMORY, "no memory");
+        }
+        X509_free(ca);
+        n++;
+    }
+    BIO_free(pem);
+    if (st == ST_OK && (n == 0 || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE))
+        st = err_set(err, ST_SYNTAX, "a certificate in it is damaged, or there is none: %s", openssl_says());
+    ERR_clear_error();
+    return st;
+}
+
+enum status
+tls_new(struct tls **result, struct err *err)
+{
+    struct tls *tls = calloc(1, sizeof *tls);
+
+    if (session_index < 0)
+        session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_session_free);
+    if (tls == NULL || session_index < 0) {
+        free(tls);
+        return err_set(err, ST_MEMORY, "tls: no memory");
+    }
+    tls->refs = 1;
+    tls->clients = X509_STORE_new();
+    tls->client_names = sk_X509_NAME_new_null();
+    if (tls->clients == NULL || tls->client_names == NULL) {
+        tls_free(tls);
+        return err_set(err, ST_MEMORY, "tls: no memory");
+    }
+    *result = tls;
     return ST_OK;
 }
 
 enum status
-tls_open(const char *root, struct tls **result, struct err *err)
+tls_ready(struct tls *tls, const struct tls_options *options, struct err *err)
+{
+    enum status st = tls_options_check(options, err);
+
+    if (st != ST_OK)
+        return st;
+    if (tls->n_pairs == 0)
+        return err_set(err, ST_NOTFOUND, "etc/tls: no certificate can be used");
+    tls->ask = options->ask;
+    qsort(tls->hosts, tls->n_hosts, sizeof *tls->hosts, by_name);
+    if (!make_contexts(tls, options))
+        return err_set(err, ST_UNSUPPORTED, "etc/tls: %s", openssl_says());
+    return ST_OK;
+}
+
+/* What there is in the folder. */
+static enum status
+read_folder(struct tls *tls, int dir, const struct tls_names *names, struct err *err)
+{
+    AUTO_FD clients = openat(dir, TLS_CLIENTS, O_RDONLY | O_CLOEXEC);
+    struct err why = {0};
+
+    for (size_t i = 0; i < names->n; i++) {
+        AUTO_FD fd = openat(dir, names->at[i], O_RDONLY | O_CLOEXEC);
+
+        if (fd >= 0)
+            tls_add(tls, names->at[i], fd, false);
+        else
+            log_at(LOG_LEVEL_ERR, "etc/tls/%s is not used: %s", names->at[i], strerror(errno));
+    }
+    if (clients < 0)
+        return errno == ENOENT ? ST_OK : err_sys(err, "etc/tls/" TLS_CLIENTS);
+    if (tls_add_clients(tls, clients, &why) != ST_OK) /* else everybody would be vouched for by fewer than was meant */
+        return err_set(err, ST_SYNTAX, "etc/tls/" TLS_CLIENTS ": %s", why.text);
+    return ST_OK;
+}
+
+enum status
+tls_open(const char *root, const struct tls_options *options, struct tls **result, struct err *err)
 {
     static struct tls_names names;
     char path[4200];
@@ -462,9 +615,6 @@ tls_open(const char *root, struct tls **result, struct err *err)
     enum status st;
 
     *result = NULL;
-    /* What the machine's openssl.cnf says of other programs is not for this one. */
-    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) != 1)
-        return err_set(err, ST_UNSUPPORTED, "OpenSSL does not start");
     if ((size_t)snprintf(path, sizeof path, "%s/etc/tls", root) >= sizeof path)
         return err_set(err, ST_LIMIT, "the root's name is too long");
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -473,33 +623,71 @@ tls_open(const char *root, struct tls **result, struct err *err)
     st = tls_names_read(dir, ".crt", &names, err);
     if (st != ST_OK || names.n == 0)
         return st;
-    tls = calloc(1, sizeof *tls);
-    if (tls == NULL)
-        return err_set(err, ST_MEMORY, "tls: no memory");
-    st = read_pairs(tls, dir, &names, err);
-    if (st == ST_OK && !make_contexts(tls))
-        st = err_set(err, ST_UNSUPPORTED, "etc/tls: %s", openssl_says());
-    if (st != ST_OK) {
-        tls_free(tls);
+    st = tls_new(&tls, err);
+    if (st != ST_OK)
         return st;
-    }
-    *result = tls;
-    return ST_OK;
+    st = read_folder(tls, dir, &names, err);
+    if (st == ST_OK)
+        st = tls_ready(tls, options, err);
+    if (st == ST_OK)
+        *result = tls;
+    else
+        tls_free(tls);
+    return st == ST_NOTFOUND ? ST_SYNTAX : st;
 }
 
-void
-tls_free(struct tls *tls)
+static void
+unref(struct tls *tls)
 {
-    if (tls == NULL)
+    if (--tls->refs > 0)
         return;
     for (size_t i = 0; i < tls->n_pairs; i++)
         pair_done(&tls->pairs[i]);
     for (size_t i = 0; i < tls->n_sets; i++)
         SSL_CTX_free(tls->sets[i].ctx);
-    for (size_t i = 0; i < SERVICE_COUNT; i++)
+    for (size_t i = 0; i < SERVICE_COUNT; i++) {
         SSL_CTX_free(tls->services[i].ctx);
+        OPENSSL_cleanse(&tls->services[i].now, sizeof tls->services[i].now);
+        OPENSSL_cleanse(&tls->services[i].last, sizeof tls->services[i].last);
+    }
+    X509_STORE_free(tls->clients);
+    sk_X509_NAME_pop_free(tls->client_names, X509_NAME_free);
     free(tls->hosts);
     free(tls);
+}
+
+void
+tls_free(struct tls *tls)
+{
+    if (tls != NULL)
+        unref(tls);
+}
+
+size_t
+tls_n(const struct tls *tls)
+{
+    return tls != NULL ? tls->n_pairs : 0;
+}
+
+/* Whoever shows a certificate has its key; whether a CA vouches for it is asked later (client.h). */
+static int
+any_certificate(int ok, X509_STORE_CTX *ctx)
+{
+    return 1;
+}
+
+/* No tickets: a session that goes on from one would not show its certificate again, though its CA may be gone. */
+static bool
+ask_for_certificate(SSL *ssl, const struct tls *tls)
+{
+    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(tls->client_names);
+
+    if (names == NULL)
+        return false;
+    SSL_set0_CA_list(ssl, names);
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, any_certificate);
+    (void)SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    return SSL_set_num_tickets(ssl, 0) == 1;
 }
 
 SSL *
@@ -512,8 +700,12 @@ tls_session(struct tls *tls, enum service service)
         return NULL;
     SSL_set_accept_state(ssl);
     /* On the session, not on its context, so that it stays when the client's name brings another context. */
-    if (SSL_set_app_data(ssl, s) == 1 && SSL_set_session_id_context(ssl, s->id.p, (unsigned)s->id.n) == 1)
-        return ssl;
+    if (SSL_set_ex_data(ssl, session_index, s) == 1) {
+        tls->refs++;
+        if (SSL_set_session_id_context(ssl, s->id.p, (unsigned)s->id.n) == 1 &&
+            ((tls->ask >> service & 1) == 0 || ask_for_certificate(ssl, tls)))
+            return ssl;
+    }
     SSL_free(ssl);
     return NULL;
 }

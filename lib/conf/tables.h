@@ -33,6 +33,10 @@
     HOST_SETTING(SET)                                                                                                 \
     SET(count, max_connections, "20000", "10", "1000000", "Connections at a time; more are told 421 or BYE.")         \
     SET(count, max_connections_per_ip, "1000", "1", "1000000", "Connections at a time of one client: an IPv4 address, an IPv6 /64.") \
+    SET(text, tls_minimum, "1.2", "3", "3", "The oldest TLS that is spoken: 1.2 or 1.3.")                             \
+    SET(text, tls_ciphers, "ECDHE+AESGCM:ECDHE+CHACHA20", "1", "1000", "What TLS 1.2 may use, as openssl-ciphers(1) has it, e.g. ECDHE+AESGCM.") \
+    SET(text, tls_ciphersuites, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "1", "1000", "What TLS 1.3 may use, e.g. TLS_AES_128_GCM_SHA256.") \
+    SET(text, client_certificates, "", "0", "200", "Where clients are asked for a certificate, which EXTERNAL needs, e.g. imaps, submission: names of *_listen.") \
     SET(duration, handshake_timeout, "30s", "1s", "10m", "How long a TLS handshake may take.")                        \
     SET(addresses, proxy_from, "", "0", "32", "Peers whose connections begin with a PROXY header, e.g. 10.0.0.0/8.")
 

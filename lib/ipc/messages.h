@@ -62,6 +62,8 @@ enum msg {
 
     /* keyd */
     MSG_KEY_SIGN = 30, /* edged <-> keyd: msg_key_sign = msg_bytes */
+    MSG_KEY_CERTIFICATE = 31, /* edged <-> keyd: msg_name = msg_name + fd, to read: of the certificates in etc/tls the next one
+                                 after that name, in the order of bytes; or TLS_CLIENTS itself. ST_NOTFOUND: there is none */
 
     /* authd */
     MSG_SASL_START = 40,    /* logind submitd <-> authd: msg_sasl_start = msg_sasl */

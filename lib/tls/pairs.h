@@ -10,6 +10,7 @@
 
 #define TLS_PAIRS_MAX 256u
 #define TLS_NAME_MAX  128u
+#define TLS_CLIENTS   "clients.pem" /* the CAs that vouch for clients; neither .crt nor .key */
 
 struct tls_names {
     size_t n;
