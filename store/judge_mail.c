@@ -8,8 +8,9 @@
 #define JUDGE_LOOK 4000u /* messages that one slice of an expunge looks at */
 #define ALL_FLAGS  (FLAG_SEEN | FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DELETED | FLAG_DRAFT)
 
-/* Calls fn for each message of the runs, in order, until `most` were seen: then *more is set. runs empty:
- * nothing. */
+/* Calls fn for each message of the runs, in order, until `most` were seen: then *more is set. runs empty: nothing. They
+ * ascend, or it is ST_SYNTAX: a message that one record expunged twice would take away two references of its body, and with
+ * them the mail of another account. */
 struct walk {
     judge_each *fn;
     void *arg;
@@ -32,11 +33,13 @@ walk_runs(struct judge *j, uint64_t account, uint64_t mailbox, struct slice runs
           judge_each *fn, void *arg, bool *more)
 {
     struct walk w = {fn, arg, 0, most};
-    struct uid_run run;
+    struct uid_run run = {0, 0};
     enum status st = ST_OK;
 
     while (st == ST_OK && runs.n > 0) {
-        if (!uid_run_take(&runs, &run) || run.first == 0 || run.first > run.last)
+        uint32_t before = run.last;
+
+        if (!uid_run_take(&runs, &run) || run.first <= before || run.first > run.last)
             return ST_SYNTAX;
         st = judge_messages(j, account, mailbox, run.first, run.last, walk_one, &w);
     }

@@ -244,6 +244,52 @@ handles_of_others(void)
     CHECK_INT(11, PEER_ASK(&peer, peer.imap, MSG_BODY_READ, body_read, &reply, imap_handle, UINT64_MAX, 1, 0, 10), ST_NOTFOUND);
 }
 
+/* One message of two accounts, whose body is one, named twice in one request: no reference is lost, no counter wrong. */
+static void
+named_twice(void)
+{
+    AUTO_BUF list = BUF_INIT(400), reply = BUF_INIT(IPC_PAYLOAD_MAX), got = BUF_INIT(100);
+    const struct deliver m = {.request = SLICE("shared  shared  "), .received = 1, .digest = SLICE("digest"), .prefix = SLICE("P: 1\r\n")};
+    const uint64_t accounts[] = {a, b};
+    struct delivered delivered;
+    struct mailbox_status status;
+    uint64_t box, handle;
+    uint32_t uid, other;
+
+    CHECK_INT(1, peer_deliver(&peer, &m, SLICE("shared"), false, accounts, 2, "", &delivered), ST_OK);
+    CHECK_INT(2, peer_status(&peer, imap_handle, inbox, &status), ST_OK);
+    uid = status.uidnext - 1;
+    for (int i = 0; i < 2; i++)
+        uid_run_put(&list, &(struct uid_run){uid, uid});
+    CHECK_INT(3, PEER_ASK(&peer, peer.imap, MSG_FLAGS, flags_change, &reply, imap_handle, inbox, buf_slice(&list), FLAGS_ADD,
+                          FLAG_SEEN, SLICE(""), UINT64_MAX),
+              ST_SYNTAX);
+    CHECK_INT(4, PEER_ASK(&peer, peer.imap, MSG_COPY, copy, &reply, .handle = imap_handle, .mailbox = inbox,
+                          .uids = buf_slice(&list), .to = inbox),
+              ST_SYNTAX);
+    CHECK_INT(5, PEER_ASK(&peer, peer.imap, MSG_EXPUNGE, expunge, &reply, .handle = imap_handle, .mailbox = inbox,
+                          .uids = buf_slice(&list)),
+              ST_SYNTAX);
+    buf_clear(&list);
+    uid_run_put(&list, &(struct uid_run){1, uid});
+    uid_run_put(&list, &(struct uid_run){uid, uid + 1});
+    CHECK_INT(6, PEER_ASK(&peer, peer.imap, MSG_EXPUNGE, expunge, &reply, .handle = imap_handle, .mailbox = inbox,
+                          .uids = buf_slice(&list)),
+              ST_SYNTAX);
+    buf_clear(&list);
+    uid_run_put(&list, &(struct uid_run){uid, uid});
+    CHECK_INT(7, PEER_ASK(&peer, peer.imap, MSG_EXPUNGE, expunge, &reply, .handle = imap_handle, .mailbox = inbox,
+                          .uids = buf_slice(&list)),
+              ST_OK);
+    check_store(8);
+    CHECK_INT(9, peer_handle(&peer, "a@dominio.com.uy", &handle), ST_OK);
+    CHECK_INT(10, peer_mailbox(&peer, handle, "INBOX", &box), ST_OK);
+    CHECK_INT(11, peer_status(&peer, handle, box, &status), ST_OK);
+    other = status.uidnext - 1;
+    CHECK_INT(12, peer_read(&peer, handle, box, other, &got), ST_OK);
+    CHECK_SLICE(13, buf_slice(&got), slice_of("P: 1\r\nshared"));
+}
+
 /* pop3d reads and expunges. What else its handle would allow is no concern of its program. */
 static void
 no_business_of_pop3d(void)
@@ -311,12 +357,13 @@ all(void *arg)
     thrown_away();
     never_sealed();
     handles_of_others();
+    named_twice();
     no_business_of_pop3d();
     cut_short();
     CHECK_INT(3, peer_handle(&peer, "a@dominio.com.uy", &handle), ST_OK);
     CHECK_INT(4, peer_mailbox(&peer, handle, "INBOX", &inbox), ST_OK);
     CHECK_INT(5, peer_status(&peer, handle, inbox, &status), ST_OK);
-    CHECK_INT(6, status.messages, 5); /* requests 1, one of 11 to 13, 26, 41, 60 */
+    CHECK_INT(6, status.messages, 6); /* requests 1, one of 11 to 13, 26, 41, 60; the shared one */
     for (uint32_t uid = 1; uid <= 5; uid++) {
         AUTO_BUF got = BUF_INIT(BODY + 100);
 

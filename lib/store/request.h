@@ -280,7 +280,7 @@ IPC_MESSAGE(append, APPEND_FIELDS)
     FIELD(u64, modseq)
 IPC_MESSAGE(appended, APPENDED_FIELDS)
 
-/* unchanged_since: UINT64_MAX for no condition (RFC 7162 3.1.3). */
+/* uids, here and below: uid_run, ascending, or ST_SYNTAX. unchanged_since: UINT64_MAX for no condition (RFC 7162 3.1.3). */
 enum flags_op { FLAGS_REPLACE = 0, FLAGS_ADD = 1, FLAGS_REMOVE = 2 };
 #define FLAGS_CHANGE_FIELDS(FIELD) \
     FIELD(u64, handle)             \
