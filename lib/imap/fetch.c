@@ -22,6 +22,7 @@ static const struct item_row {
     {"ENVELOPE",      IMAP_FETCH_ENVELOPE,      false, {0}},
     {"BODYSTRUCTURE", IMAP_FETCH_BODYSTRUCTURE, false, {0}},
     {"BODY",          IMAP_FETCH_BODY,          false, {0}},
+    {"MODSEQ",        IMAP_FETCH_MODSEQ,        false, {0}},
     {"RFC822.SIZE",   IMAP_FETCH_SIZE,          false, {0}},
     {"RFC822.HEADER", 0, true, {.what = IMAP_SECTION_HEADER, .as = IMAP_AS_RFC822_HEADER, .peek = true}},
     {"RFC822.TEXT",   0, true, {.what = IMAP_SECTION_TEXT, .as = IMAP_AS_RFC822_TEXT}},
@@ -221,9 +222,11 @@ static bool
 take_macro(struct slice *in, uint32_t *items)
 {
     for (size_t i = 0; i < COUNT(macro_rows); i++) {
-        if (slice_eq_nocase(*in, slice_of(macro_rows[i].name))) {
+        struct slice at = *in;
+
+        if (take_literal_nocase(&at, slice_of(macro_rows[i].name)) && at_word_end(at)) {
             *items = macro_rows[i].items;
-            *in = slice_skip(*in, in->n);
+            *in = at;
             return true;
         }
     }
@@ -255,6 +258,8 @@ imap_args_fetch(struct slice args, struct arena *a, struct imap_fetch *out, cons
         if (list && !take_byte(&args, ')'))
             return bad(why, ST_SYNTAX, "FETCH items are separated by one space and end in \")\"");
     }
+    if ((st = imap_take_fetch_modifiers(&args, &got.modifiers, why)) != ST_OK)
+        return st;
     if (args.n > 0)
         return bad(why, ST_SYNTAX, "More than FETCH takes; several items need parentheses");
     *out = got;

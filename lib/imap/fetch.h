@@ -5,6 +5,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
+#include "imap/params.h"
 #include "imap/seqset.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
     IMAP_FETCH_ENVELOPE = 16,
     IMAP_FETCH_BODY = 32, /* BODYSTRUCTURE without its extensions */
     IMAP_FETCH_BODYSTRUCTURE = 64,
+    IMAP_FETCH_MODSEQ = 128, /* RFC 7162 3.1.4.2 */
 };
 
 enum { IMAP_PARTS_MAX = 128, IMAP_SECTIONS_MAX = 128, IMAP_FIELDS_MAX = 256 };
@@ -56,6 +58,7 @@ struct imap_fetch {
     struct imap_section *sections;
     size_t n;
     bool sets_seen; /* some section is no peek */
+    struct imap_fetch_modifiers modifiers;
 };
 
 /* All of FETCH's args. ST_SYNTAX, ST_LIMIT, ST_MEMORY with *why (static). */

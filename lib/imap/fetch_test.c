@@ -2,6 +2,34 @@
 
 #include "base/test.h"
 
+TEST(condstore)
+{
+    static const struct {
+        const char *in;
+        enum status want;
+        uint32_t items;
+        bool changed, vanished;
+    } cases[] = {
+        {"1 MODSEQ",                                  ST_OK,     IMAP_FETCH_MODSEQ,                                         false, false},
+        {"1:* (FLAGS) (CHANGEDSINCE 12345)",          ST_OK,     IMAP_FETCH_FLAGS,                                          true,  false},
+        {"1:* (FLAGS) (CHANGEDSINCE 12345 VANISHED)", ST_OK,     IMAP_FETCH_FLAGS,                                          true,  true },
+        {"1:* FAST (CHANGEDSINCE 1)",                 ST_OK,     IMAP_FETCH_FLAGS | IMAP_FETCH_INTERNALDATE | IMAP_FETCH_SIZE, true,  false},
+        {"1:* FASTER",                                ST_SYNTAX, 0,                                                         false, false},
+        {"1:* (FLAGS) (VANISHED)",                    ST_SYNTAX, 0,                                                         false, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_INIT(65536);
+        struct imap_fetch got = {0};
+        const char *why = NULL;
+
+        CHECK_INT(i, imap_args_fetch(slice_of(cases[i].in), &a, &got, &why), cases[i].want);
+        CHECK_INT(i, got.items, cases[i].items);
+        CHECK_INT(i, got.modifiers.changed_since, cases[i].changed);
+        CHECK_INT(i, got.modifiers.vanished, cases[i].vanished);
+    }
+}
+
 TEST(fetch)
 {
     enum { FAST = IMAP_FETCH_FLAGS | IMAP_FETCH_INTERNALDATE | IMAP_FETCH_SIZE };
@@ -95,4 +123,4 @@ TEST(limits)
     CHECK_INT(3, imap_args_fetch(buf_slice(&b), &a, &got, &why), ST_LIMIT);
 }
 
-TEST_MAIN(fetch, limits)
+TEST_MAIN(condstore, fetch, limits)

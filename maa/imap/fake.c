@@ -323,14 +323,21 @@ on_messages(struct ipc_request *r)
 }
 
 static void
-put_change(struct buf *rows, const struct mail *mail)
+put_change_of(struct buf *rows, const struct mail *mail, bool refused)
 {
     change_row_put(rows, &(struct change_row){.uid = mail->uid,
+                                              .refused = refused,
                                               .gone = mail->gone,
                                               .flags = mail->flags,
                                               .modseq = mail->modseq,
                                               .size = mail->body.n,
                                               .keywords = buf_slice(&mail->keywords)});
+}
+
+static void
+put_change(struct buf *rows, const struct mail *mail)
+{
+    put_change_of(rows, mail, false);
 }
 
 static enum status
@@ -342,6 +349,10 @@ on_changes(struct ipc_request *r)
     bool more = true;
 
     GET_BOX(change_list, m, b);
+    if (m.modseq < fake.horizon) {
+        reply_status(r, ST_STALE);
+        return ST_OK;
+    }
     for (after = m.modseq; put < 3;) { /* the next by modseq */
         const struct mail *next = NULL;
 
@@ -436,7 +447,14 @@ on_flags(struct ipc_request *r)
                          : m.op == FLAGS_REMOVE ? (uint16_t)(mail->flags & ~m.flags)
                                                 : m.flags;
 
-        if (mail->gone || !in_runs(m.uids, mail->uid) || (flags == mail->flags && numbers.n == 0))
+        if (mail->gone || !in_runs(m.uids, mail->uid))
+            continue;
+        if (mail->modseq > m.unchanged_since) {
+            put_change_of(&rows, mail, true);
+            put++;
+            continue;
+        }
+        if (flags == mail->flags && numbers.n == 0)
             continue; /* unchanged ones are not in the answer */
         mail->flags = flags;
         if (m.op == FLAGS_REPLACE || numbers.n > 0) {

@@ -46,6 +46,7 @@ extern struct fake {
     uint32_t recent_from; /* of all mailboxes, unless `recents` */
     bool recents;         /* each has its own, which claims move */
     bool claims_fail;
+    uint64_t horizon; /* expunges up to here are forgotten */
 } fake;
 
 
@@ -95,6 +96,8 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " LIST-EXTENDED"                                                                                         \
     " LIST-STATUS"                                                                                           \
     " STATUS=SIZE"                                                                                           \
+    " CONDSTORE"                                                                                             \
+    " QRESYNC"                                                                                               \
     " ESEARCH"                                                                                               \
     " SEARCHRES"                                                                                             \
     " WITHIN"                                                                                                \

@@ -333,6 +333,11 @@ put_row(struct fetch *f, const struct message_row *row, bool *first)
         buf_printf(out, "%sRFC822.SIZE %" PRIu64, *first ? "" : " ", row->size);
         *first = false;
     }
+    if ((items & IMAP_FETCH_MODSEQ) ||
+        ((f->s->enabled & ENABLED_CONDSTORE) && uidset_has(&f->seen_now, row->uid))) {
+        buf_printf(out, "%sMODSEQ (%" PRIu64 ")", *first ? "" : " ", row->modseq);
+        *first = false;
+    }
 }
 
 /* "* 3 FETCH (...)". On failure the caller looks at f->begun. */
@@ -382,15 +387,16 @@ static void
 set_seen(struct fetch *f, const struct uidset *wanted)
 {
     AUTO_CURSOR rows = CURSOR(f->s, MSG_MESSAGES, wanted, STORE_SLICE_ROWS);
+    struct flag_change change = {.op = FLAGS_ADD, .flags = FLAG_SEEN, .unchanged_since = UINT64_MAX};
     struct uidset unseen = {0};
     struct message_row row;
 
     while (next_message(&rows, &row))
         if ((row.flags & FLAG_SEEN) == 0 && uidset_append(&unseen, row.uid, row.uid) != ST_OK)
             break;
-    if (unseen.n > 0 &&
-        change_flags(f->s, &unseen, FLAGS_ADD, FLAG_SEEN, (struct slice){0}, NULL, &f->seen_now) != ST_OK)
-        uidset_done(&f->seen_now); /* the mail is shown all the same */
+    if (unseen.n > 0 && change_flags(f->s, &unseen, &change, NULL) != ST_OK)
+        uidset_done(&change.done); /* the mail is shown all the same */
+    f->seen_now = change.done;
     uidset_done(&unseen);
 }
 
@@ -433,6 +439,10 @@ fetch_all(struct fetch *f, const struct uidset *wanted, bool *missing)
         size_t mark;
         enum status st;
 
+        if (f->want.modifiers.changed_since && row.modseq <= f->want.modifiers.modseq) {
+            done++;
+            continue;
+        }
         session_put_text(f->s, &f->c->text, false);
         if (f->want.items & IMAP_FETCH_FLAGS)
             prepare_keywords(f->s, row.keywords);
@@ -463,11 +473,64 @@ is_of_header(const struct imap_section *section)
     return section->n_parts == 0 && section->what != IMAP_SECTION_ALL && section->what != IMAP_SECTION_TEXT;
 }
 
+/* The set as it was written: "*" may stand above what is there, where messages went (RFC 7162 3.2.6). */
+static enum status
+copy_set(struct arena *a, const struct imap_seqset *from, struct imap_seqset *to)
+{
+    *to = *from;
+    if (from->n == 0)
+        return ST_OK;
+    to->runs = arena_array(a, from->n, sizeof *to->runs);
+    if (to->runs == NULL)
+        return ST_MEMORY;
+    memcpy(to->runs, from->runs, from->n * sizeof *to->runs);
+    imap_seqset_resolve(to, UINT32_MAX);
+    return ST_OK;
+}
+
+/* CHANGEDSINCE: of the wanted those that changed; before them, with VANISHED, what went. */
+static enum status
+narrow(struct fetch *f, const struct imap_seqset *asked, struct uidset *wanted)
+{
+    struct uidset changed = {0}, gone = {0}, left = {0};
+    enum status st = changes_since(f->s, f->want.modifiers.modseq, &changed, &gone);
+
+    if (st == ST_OK && f->want.modifiers.vanished && !asked->saved)
+        st = put_vanished_earlier(f->s, &gone, asked, 0, &f->c->text);
+    if (st == ST_OK)
+        st = uidset_common(wanted, &changed, &left);
+    if (st == ST_OK) {
+        uidset_done(wanted);
+        *wanted = left;
+    }
+    uidset_done(&changed);
+    uidset_done(&gone);
+    return st;
+}
+
+/* What CONDSTORE and QRESYNC ask first. False: answered. */
+static bool
+check_modifiers(struct fetch *f)
+{
+    const struct imap_fetch_modifiers *m = &f->want.modifiers;
+
+    if (m->vanished && (!f->c->in.uid || (f->s->enabled & ENABLED_QRESYNC) == 0)) { /* RFC 7162 3.2.6 */
+        answer_bad(f->s, f->c, "VANISHED is for UID FETCH, once QRESYNC is enabled");
+        return false;
+    }
+    if (m->changed_since)
+        f->want.items |= IMAP_FETCH_MODSEQ; /* RFC 7162 3.1.4.1 */
+    if (f->want.items & IMAP_FETCH_MODSEQ)
+        enable_condstore(f->s, &f->c->text);
+    return true;
+}
+
 void
 on_fetch(struct session *s, struct command *c)
 {
     struct fetch f = {.s = s, .c = c};
     struct uidset wanted = {0};
+    struct imap_seqset asked;
     const char *why;
     bool missing;
     enum status st = imap_args_fetch(c->in.args, &c->arena, &f.want, &why);
@@ -476,9 +539,18 @@ on_fetch(struct session *s, struct command *c)
         answer_parse(s, c, st, why);
         return;
     }
-    st = select_messages(s, &f.want.set, c->in.uid, &wanted, &missing);
+    if (!check_modifiers(&f))
+        return;
+    st = copy_set(&c->arena, &f.want.set, &asked);
+    if (st == ST_OK)
+        st = select_messages(s, &f.want.set, c->in.uid, &wanted, &missing);
     if (st != ST_OK) {
         answer_parse(s, c, st, "No message has such a number");
+        uidset_done(&wanted);
+        return;
+    }
+    if (f.want.modifiers.changed_since && (st = narrow(&f, &asked, &wanted)) != ST_OK) {
+        answer_status(c, st);
         uidset_done(&wanted);
         return;
     }

@@ -341,7 +341,8 @@ rfc5819_status(struct stream *c)
 {
     WORLD(2, SUBSCRIBED("foo", "gone"), "INBOX", "foo", "bar/baz");
     SAYS(c, "A01 LIST \"\" % RETURN (STATUS (MESSAGES UNSEEN))\r\n",
-         "* LIST () \"/\" INBOX\r\n* STATUS INBOX (MESSAGES 2 UNSEEN 2)\r\n* LIST (\\NonExistent) \"/\" bar\r\n"
+         "* LIST () \"/\" INBOX\r\n* STATUS INBOX (MESSAGES 2 UNSEEN 2)\r\n* LIST (\\NonExistent) \"/\" "
+         "bar\r\n"
          "* LIST () \"/\" foo\r\n* STATUS foo (MESSAGES 0 UNSEEN 0)\r\nA01 OK LIST completed\r\n");
     SAYS(c, "A02 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" % RETURN (STATUS (MESSAGES))\r\n",
          "* LIST (\\Subscribed) \"/\" foo\r\n* STATUS foo (MESSAGES 0)\r\n"
@@ -389,6 +390,194 @@ rfc8438_size(struct stream *c)
     SAYS(c, "a STATUS nowhere (SIZE)\r\n", "a NO [NONEXISTENT] No such mailbox\r\n");
 }
 
+/* --- CONDSTORE and QRESYNC --- */
+
+#define HIGHEST(n) "* OK [HIGHESTMODSEQ " n "] Highest\r\n"
+
+/* RFC 7162 3.1.2.1, 3.1.7, 3.1.8: nothing of it unless asked for; then it stays. */
+static void
+rfc7162_3_1_highestmodseq(void)
+{
+    struct stream c;
+
+    WORLD(2, , "INBOX", "b");
+    log_in(&c, 1);
+    SAYS(&c, "a SELECT INBOX\r\n",
+         SELECTED("2", "0", UNSEEN("1"), "3") "a OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a FETCH 1 (MODSEQ)\r\n", /* 3.1: the first of its sort tells */
+         HIGHEST("2") "* 1 FETCH (MODSEQ (1))\r\na OK FETCH completed\r\n");
+    SAYS(&c, "a FETCH 1:2 (MODSEQ UID)\r\n", /* example 13 */
+         "* 1 FETCH (UID 1 MODSEQ (1))\r\n* 2 FETCH (UID 2 MODSEQ (2))\r\na OK FETCH completed\r\n");
+    SAYS(&c, "a SELECT INBOX\r\n",
+         "* OK [CLOSED] Previous mailbox closed\r\n" SELECTED("2", "0", UNSEEN("1"), "3")
+             HIGHEST("2") "a OK [READ-WRITE] SELECT completed\r\n");
+    log_out(&c);
+    log_in(&c, 1);
+    SAYS(&c, "A142 SELECT INBOX (CONDSTORE)\r\n", /* example 18 */
+         SELECTED("2", "0", UNSEEN("1"), "3") HIGHEST("2") "A142 OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a SELECT INBOX (XYZZY)\r\n", "a BAD SELECT knows CONDSTORE and QRESYNC\r\n");
+    SAYS(&c, "A042 STATUS b (UIDNEXT MESSAGES HIGHESTMODSEQ)\r\n", /* example 17 */
+         "* STATUS b (MESSAGES 0 UIDNEXT 1 HIGHESTMODSEQ 2)\r\nA042 OK STATUS completed\r\n");
+    log_out(&c);
+    log_in(&c, 1);
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 2 EXISTS");
+    SAYS(&c, "a STATUS b (HIGHESTMODSEQ)\r\n",
+         HIGHEST("2") "* STATUS b (HIGHESTMODSEQ 2)\r\na OK STATUS completed\r\n");
+    log_out(&c);
+    log_in(&c, 1);
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 2 EXISTS");
+    SAYS(&c, "a ENABLE CONDSTORE\r\n", "* ENABLED CONDSTORE\r\n" HIGHEST("2") "a OK ENABLE completed\r\n");
+    log_out(&c);
+}
+
+/* RFC 7162 3.1.3, examples 3 to 8 and 11; 3.1.4, 3.1.5, examples 12, 14 to 16, 19. */
+static void
+rfc7162_3_1_3_store(void)
+{
+    struct stream c, d;
+
+    WORLD(4, , "INBOX");
+    log_in(&c, 1);
+    log_in(&d, 2);
+    ANSWERS_WITH(&c, "a SELECT INBOX (CONDSTORE)\r\n", "a OK [READ-WRITE] SELECT completed\r\n",
+                 "* 4 EXISTS");
+    ANSWERS_WITH(&d, "a SELECT INBOX (CONDSTORE)\r\n", "a OK [READ-WRITE] SELECT completed\r\n",
+                 "* 4 EXISTS");
+    SAYS(&c, "a103 UID STORE 3,2,4 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Deleted)\r\n",
+         "* 2 FETCH (UID 2 MODSEQ (5))\r\n* 3 FETCH (UID 3 MODSEQ (6))\r\n* 4 FETCH (UID 4 MODSEQ (7))\r\n"
+         "a103 OK STORE completed\r\n");
+    SAYS(
+        &d, "d NOOP\r\n", /* example 14 */
+        "* 2 FETCH (UID 2 FLAGS (\\Deleted) MODSEQ (5))\r\n* 3 FETCH (UID 3 FLAGS (\\Deleted) MODSEQ (6))\r\n"
+        "* 4 FETCH (UID 4 FLAGS (\\Deleted) MODSEQ (7))\r\nd OK NOOP completed\r\n");
+    SAYS(&c, "d105 STORE 3,1,4 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Seen)\r\n", /* example 6 */
+         "* 1 FETCH (UID 1 MODSEQ (8))\r\n* 3 FETCH (UID 3 FLAGS (\\Deleted) MODSEQ (6))\r\n"
+         "* 4 FETCH (UID 4 FLAGS (\\Deleted) MODSEQ (7))\r\nd105 OK [MODIFIED 3:4] Conditional STORE "
+         "failed\r\n");
+    SAYS(&c, "a102 STORE 2 (UNCHANGEDSINCE 0) +FLAGS.SILENT (\\Draft)\r\n", /* example 7 */
+         "* 2 FETCH (UID 2 FLAGS (\\Deleted) MODSEQ (5))\r\na102 OK [MODIFIED 2] Conditional STORE "
+         "failed\r\n");
+    SAYS(&c, "a STORE 4 (UNCHANGEDSINCE 7) -FLAGS (\\Deleted)\r\n",
+         "* 4 FETCH (UID 4 FLAGS () MODSEQ (9))\r\na OK STORE completed\r\n");
+    SAYS(&c, "a STORE 4 (UNCHANGEDSINCE x) -FLAGS (\\Deleted)\r\n",
+         "a BAD UNCHANGEDSINCE takes a mod-sequence\r\n");
+    SAYS(&c, "s100 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 6)\r\n", /* example 12 */
+         "* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (8))\r\n* 4 FETCH (UID 4 FLAGS () MODSEQ (9))\r\n"
+         "s100 OK FETCH completed\r\n");
+    SAYS(&c, "s FETCH 1:3 FLAGS (CHANGEDSINCE 100)\r\n", "s OK FETCH completed\r\n");
+    SAYS(&c, "a SEARCH MODSEQ \"/flags/\\\\draft\" all 6\r\n", /* example 15 */
+         "* SEARCH 1 3 4 (MODSEQ 9)\r\na OK SEARCH completed\r\n");
+    SAYS(&c, "t SEARCH OR NOT MODSEQ 1 LARGER 50000\r\n", /* example 16 */
+         "* SEARCH\r\nt OK SEARCH completed\r\n");
+    SAYS(&c, "a SEARCH RETURN (ALL) MODSEQ 8\r\n", /* example 19 */
+         "* ESEARCH (TAG \"a\") ALL 1,4 MODSEQ 9\r\na OK SEARCH completed\r\n");
+    /* Example 11: some are gone, one was changed by another. */
+    SAYS(&c, "e EXPUNGE\r\n", "* 3 EXPUNGE\r\n* 2 EXPUNGE\r\ne OK EXPUNGE completed\r\n");
+    ANSWERS_WITH(&d, "x SEARCH ALL\r\n", "x OK SEARCH completed\r\n", "* SEARCH");
+    SAYS(&d, "B001 STORE 1:4 (UNCHANGEDSINCE 8) +FLAGS.SILENT (\\Answered)\r\n",
+         "* 1 FETCH (UID 1 MODSEQ (12))\r\n* 4 FETCH (UID 4 FLAGS () MODSEQ (9))\r\n"
+         "B001 NO [MODIFIED 4] Some of these messages are gone\r\n");
+    log_out(&c);
+    log_out(&d);
+}
+
+/* RFC 7162 3.2.5, 3.2.5.1, 3.2.5.2 */
+static void
+rfc7162_3_2_5_select(void)
+{
+    struct stream c;
+    struct box *b;
+
+    WORLD(8, , "INBOX");
+    b = &fake.boxes[0];
+    for (uint32_t uid = 2; uid <= 8; uid++) /* 3 and 6 stay, and 8 with other flags */
+        if (uid % 3 != 0 && uid != 8)
+            b->mails[uid - 1].gone = true, b->mails[uid - 1].modseq = ++fake.modseq;
+    b->mails[7].flags = FLAG_ANSWERED;
+    b->mails[7].modseq = ++fake.modseq; /* 13 */
+    log_in(&c, 1);
+    SAYS(&c, "a SELECT INBOX (QRESYNC (1001 8))\r\n", "a BAD QRESYNC is not enabled\r\n");
+    SAYS(&c, "e ENABLE QRESYNC\r\n", "* ENABLED QRESYNC\r\ne OK ENABLE completed\r\n");
+    SAYS(&c, "A02 SELECT INBOX (QRESYNC (1001 8))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9") HIGHEST(
+             "13") "* VANISHED (EARLIER) 2,4:5,7\r\n* 4 FETCH (UID 8 FLAGS (\\Answered) MODSEQ (13))\r\n"
+                   "A02 OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    /* Only of what the client knows; only what it did not hear of; nothing for another UIDVALIDITY. */
+    SAYS(&c, "A03 SELECT INBOX (QRESYNC (1001 8 1:4))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9")
+             HIGHEST("13") "* VANISHED (EARLIER) 2,4\r\nA03 OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    SAYS(&c, "a SELECT INBOX (QRESYNC (1001 11 1:8))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9")
+             HIGHEST("13") "* VANISHED (EARLIER) 7\r\n* 4 FETCH (UID 8 FLAGS (\\Answered) MODSEQ (13))\r\n"
+                           "a OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    SAYS(&c, "a SELECT INBOX (QRESYNC (67890007 8 1:8))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9") HIGHEST("13") "a OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    /* Expunges that were forgotten: all that is not there, but not below the last pair that is right. */
+    fake.horizon = 10;
+    SAYS(&c, "A04 SELECT INBOX (QRESYNC (1001 2 1:7))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9") HIGHEST(
+             "13") "* VANISHED (EARLIER) 2,4:5,7\r\n* 2 FETCH (UID 3 FLAGS () MODSEQ (3))\r\n"
+                   "* 3 FETCH (UID 6 FLAGS () MODSEQ (6))\r\nA04 OK [READ-WRITE] SELECT completed\r\n");
+    SAYS(&c, "a UNSELECT\r\n", "a OK UNSELECT completed\r\n");
+    SAYS(&c, "B04 SELECT INBOX (QRESYNC (1001 6 1:8 (1,2,4 1,3,7)))\r\n",
+         SELECTED("4", "0", UNSEEN("1"), "9") HIGHEST(
+             "13") "* VANISHED (EARLIER) 4:5,7\r\n* 4 FETCH (UID 8 FLAGS (\\Answered) MODSEQ (13))\r\n"
+                   "B04 OK [READ-WRITE] SELECT completed\r\n");
+    fake.horizon = 0;
+    log_out(&c);
+}
+
+/* RFC 7162 3.2.6, 3.2.7, 3.2.8, 3.2.9, 3.2.10 */
+static void
+rfc7162_3_2_vanished(void)
+{
+    struct stream c, d;
+
+    WORLD(9, , "INBOX", "b");
+    log_in(&c, 1);
+    log_in(&d, 2);
+    SAYS(&c, "e ENABLE QRESYNC\r\n", "* ENABLED QRESYNC\r\ne OK ENABLE completed\r\n");
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "[HIGHESTMODSEQ 9]");
+    ANSWERS_WITH(&d, "a SELECT INBOX\r\n", "a OK [READ-WRITE] SELECT completed\r\n", "* 9 EXISTS");
+    SAYS(&c, "a STORE 3:4,7 +FLAGS.SILENT \\Deleted\r\n",
+         "* 3 FETCH (UID 3 MODSEQ (10))\r\n* 4 FETCH (UID 4 MODSEQ (11))\r\n* 7 FETCH (UID 7 MODSEQ (12))\r\n"
+         "a OK STORE completed\r\n");
+    SAYS(&c, "a UID EXPUNGE 1:3\r\n", "* VANISHED 3\r\na OK [HIGHESTMODSEQ 13] EXPUNGE completed\r\n");
+    SAYS(&c, "B202 EXPUNGE\r\n", "* VANISHED 4,7\r\nB202 OK [HIGHESTMODSEQ 15] EXPUNGE completed\r\n");
+    SAYS(&c, "a EXPUNGE\r\n", "a OK EXPUNGE completed\r\n"); /* nothing went: no code */
+    SAYS(&d, "a NOOP\r\n", "* 7 EXPUNGE\r\n* 4 EXPUNGE\r\n* 3 EXPUNGE\r\na OK NOOP completed\r\n");
+    /* RFC 6851 4.3 with it */
+    SAYS(&c, "a UID MOVE 1 b\r\n",
+         "* OK [COPYUID 1002 1 1] Moved\r\n* VANISHED 1\r\na OK [HIGHESTMODSEQ 17] MOVE completed\r\n");
+    /* 3.2: while another's expunge waits, the client is not told that it has all. */
+    SAYS(&d, "a STORE 2 +FLAGS.SILENT \\Deleted\r\n", "a OK STORE completed\r\n");
+    SAYS(&d, "a EXPUNGE\r\n", "* 2 EXPUNGE\r\n* 1 EXPUNGE\r\na OK EXPUNGE completed\r\n");
+    SAYS(&c, "a FETCH 2 (FLAGS MODSEQ)\r\n",
+         "* 2 FETCH (FLAGS () MODSEQ (5))\r\n* OK [HIGHESTMODSEQ 18] Expunges wait\r\na OK FETCH "
+         "completed\r\n");
+    SAYS(&c, "a NOOP\r\n", "* VANISHED 2\r\na OK NOOP completed\r\n");
+    /* 3.2.6 */
+    SAYS(&c, "s100 UID FETCH 3:* (FLAGS) (CHANGEDSINCE 13 VANISHED)\r\n",
+         "* VANISHED (EARLIER) 4,7\r\ns100 OK FETCH completed\r\n");
+    SAYS(&c, "s UID FETCH 1:3 (UID) (CHANGEDSINCE 2 VANISHED)\r\n",
+         "* VANISHED (EARLIER) 1:3\r\ns OK FETCH completed\r\n");
+    SAYS(&c, "s FETCH 1 (FLAGS) (CHANGEDSINCE 1 VANISHED)\r\n",
+         "s BAD VANISHED is for UID FETCH, once QRESYNC is enabled\r\n");
+    SAYS(&c, "s UID FETCH 1:* (FLAGS) (VANISHED)\r\n", "s BAD VANISHED needs CHANGEDSINCE\r\n");
+    SAYS(&d, "s UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)\r\n",
+         "s BAD VANISHED is for UID FETCH, once QRESYNC is enabled\r\n");
+    /* 3.2.8: CLOSE tells no HIGHESTMODSEQ. */
+    SAYS(&c, "a STORE 1 +FLAGS.SILENT \\Deleted\r\n",
+         "* 1 FETCH (UID 5 MODSEQ (20))\r\na OK STORE completed\r\n");
+    SAYS(&c, "a CLOSE\r\n", "a OK CLOSE completed\r\n");
+    log_out(&c);
+    log_out(&d);
+}
+
 static void
 converse(void)
 {
@@ -412,6 +601,10 @@ converse(void)
     rfc6154_special_use(&c);
     rfc8438_size(&c);
     log_out(&c);
+    rfc7162_3_1_highestmodseq();
+    rfc7162_3_1_3_store();
+    rfc7162_3_2_5_select();
+    rfc7162_3_2_vanished();
     CHECK_INT(0, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
 }
 

@@ -123,7 +123,8 @@ put_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, stru
 }
 
 void
-tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, struct slice keywords)
+tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, struct slice keywords,
+           uint64_t modseq)
 {
     uint32_t seq = uidset_seq(&s->box.view, uid);
 
@@ -131,6 +132,8 @@ tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, str
         return;
     buf_printf(out, "* %u FETCH (UID %u ", seq, uid);
     put_flags(s, out, uid, flags, keywords);
+    if (s->enabled & ENABLED_CONDSTORE) /* RFC 7162 3.1 */
+        buf_printf(out, " MODSEQ (%llu)", (unsigned long long)modseq);
     buf_puts(out, ")\r\n");
 }
 
@@ -144,12 +147,31 @@ count_recent(const struct session *s)
     return s->box.view.count - before;
 }
 
+/* RFC 7162 3.2.10 */
+static void
+put_vanished(struct session *s, const struct uidset *gone, struct buf *out)
+{
+    struct uidset told = {0};
+
+    if (uidset_common(&s->box.view, gone, &told) != ST_OK)
+        session_bye(s, "No memory");
+    if (told.n > 0) {
+        buf_puts(out, "* VANISHED ");
+        uidset_put(&told, out);
+        buf_puts(out, "\r\n");
+    }
+    uidset_done(&told);
+}
+
 void
 tell_gone(struct session *s, const struct uidset *gone)
 {
     AUTO_BUF out = BUF_INIT(16u << 20);
+    bool vanished = (s->enabled & ENABLED_QRESYNC) != 0;
 
-    for (size_t i = gone->n; i-- > 0 && !s->over;) {
+    if (vanished)
+        put_vanished(s, gone, &out);
+    for (size_t i = vanished ? 0 : gone->n; i-- > 0 && !s->over;) {
         uint32_t last = uidset_upto(&s->box.view, gone->runs[i].last);
         uint32_t before = uidset_upto(&s->box.view, gone->runs[i].first - 1);
 
@@ -195,8 +217,11 @@ on_row(struct session *s, const struct change_row *row, struct uidset *fresh, st
         struct uid_range one = {row->uid, row->uid, 0};
         struct uidset set = {&one, 1, 1, 1};
 
-        if (uidset_has(&s->box.view, row->uid))
+        if (uidset_has(&s->box.view, row->uid)) {
+            if (s->box.gone_low == 0 || row->modseq < s->box.gone_low)
+                s->box.gone_low = row->modseq;
             return uidset_add(&s->box.gone, row->uid);
+        }
         return uidset_has(fresh, row->uid) ? uidset_subtract(fresh, &set) : ST_OK; /* came and went */
     }
     if (row->uid > uidset_last(&s->box.view))
@@ -205,7 +230,7 @@ on_row(struct session *s, const struct change_row *row, struct uidset *fresh, st
         return ST_OK;
     session_put_text(s, out, false);
     prepare_keywords(s, row->keywords);
-    tell_flags(s, out, row->uid, row->flags, row->keywords);
+    tell_flags(s, out, row->uid, row->flags, row->keywords, row->modseq);
     return ST_OK;
 }
 
@@ -281,6 +306,7 @@ compare_all(struct session *s, struct uidset *fresh, struct buf *out)
     if (st == ST_OK) {
         uidset_done(&s->box.gone);
         s->box.gone = lost;
+        s->box.gone_low = lost.n > 0 ? s->box.modseq + 1 : 0;
         lost = (struct uidset){0};
         s->box.modseq = status.modseq;
     }
@@ -314,8 +340,13 @@ tell_changes(struct session *s, bool expunges)
     if (expunges && s->box.gone.n > 0) {
         gone = s->box.gone;
         s->box.gone = (struct uidset){0};
+        s->box.gone_low = 0;
         tell_gone(s, &gone);
         uidset_done(&gone);
+    }
+    if (s->box.gone.n > 0 && (s->enabled & ENABLED_QRESYNC)) { /* RFC 7162 3.2: so that none is lost */
+        buf_printf(&out, "* OK [HIGHESTMODSEQ %llu] Expunges wait\r\n", (unsigned long long)s->box.gone_low - 1);
+        session_put_text(s, &out, true);
     }
     return st == ST_OK;
 }
@@ -481,6 +512,8 @@ put_selected(struct session *s, const struct mailbox_status *status, uint32_t un
         buf_printf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
     buf_printf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n",
                status->uidvalidity, status->uidnext);
+    if (s->enabled & ENABLED_CONDSTORE) /* RFC 7162 3.1.2.1 */
+        buf_printf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)status->modseq);
     if (s->enabled & ENABLED_REV2) { /* RFC 9051 6.3.2 */
         buf_puts(out, "* LIST () \"/\" ");
         put_name(s, out, name);
@@ -495,11 +528,13 @@ on_select(struct session *s, struct command *c)
     AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
     struct mailbox_status status;
     struct mailbox_row row;
+    struct imap_select want;
     const char *why;
-    struct slice name;
     uint32_t unseen;
-    enum status st = imap_args_mailbox(c->in.args, &c->arena, &name, &why);
+    enum status st = imap_args_select(c->in.args, &c->arena, &want, &why);
 
+    if (st == ST_OK && want.qresync && (s->enabled & ENABLED_QRESYNC) == 0) /* RFC 7162 3.2.5 */
+        st = ST_SYNTAX, why = "QRESYNC is not enabled";
     if (st != ST_OK) {
         answer_parse(s, c, st, why);
         return;
@@ -507,7 +542,9 @@ on_select(struct session *s, struct command *c)
     if (s->box.id != 0)
         buf_puts(&c->text, "* OK [CLOSED] Previous mailbox closed\r\n"); /* RFC 7162 3.2.11 */
     box_done(s); /* RFC 3501 6.3.1: also when this one fails */
-    st = find_mailbox(s, name, false, &reply, &row);
+    if (want.condstore || want.qresync)
+        s->enabled |= ENABLED_CONDSTORE;
+    st = find_mailbox(s, want.mailbox, false, &reply, &row);
     s->box.read_only = c->in.verb == IMAP_EXAMINE || (s->rights & RIGHT_WRITE) == 0;
     if (st == ST_OK)
         st = open_box(s, row.mailbox, &status, &unseen);
@@ -518,6 +555,13 @@ on_select(struct session *s, struct command *c)
     }
     s->state = IMAP_SELECTED;
     put_selected(s, &status, unseen, row.name, &c->text);
+    if (want.qresync && want.uidvalidity == status.uidvalidity) /* else the client knows nothing */
+        st = put_resync(s, &want, &c->text);
+    if (st != ST_OK) {
+        box_done(s);
+        answer_status(c, st);
+        return;
+    }
     answer(c, "OK [READ-%s] %s completed", s->box.read_only ? "ONLY" : "WRITE", imap_verb_name(c->in.verb));
 }
 

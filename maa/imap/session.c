@@ -180,6 +180,8 @@ put_capabilities(struct buf *out)
                   " LIST-EXTENDED"
                   " LIST-STATUS"
                   " STATUS=SIZE"
+                  " CONDSTORE"
+                  " QRESYNC"
                   " ESEARCH"
                   " SEARCHRES"
                   " WITHIN"
@@ -225,11 +227,18 @@ on_id(struct session *s, struct command *c)
     answer(c, "OK ID completed");
 }
 
+static void
+put_highest(const struct session *s, struct buf *out)
+{
+    if (s->box.id != 0)
+        buf_printf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box.modseq);
+}
+
 void
 enable_condstore(struct session *s, struct buf *out)
 {
-    if ((s->enabled & ENABLED_CONDSTORE) == 0 && s->box.id != 0)
-        buf_printf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box.modseq);
+    if ((s->enabled & ENABLED_CONDSTORE) == 0)
+        put_highest(s, out);
     s->enabled |= ENABLED_CONDSTORE;
 }
 
@@ -238,7 +247,9 @@ static const struct {
     const char *name;
     unsigned bits;
 } enables[] = {
-    {"IMAP4rev2", ENABLED_REV2},
+    {"IMAP4rev2", ENABLED_REV2                        },
+    {"CONDSTORE", ENABLED_CONDSTORE                   },
+    {"QRESYNC",   ENABLED_CONDSTORE | ENABLED_QRESYNC}, /* RFC 7162 3.2.3 */
 };
 
 /* RFC 5161 3.1: what is not known, or needs no enabling, is passed over; what was on already is not told. */
@@ -246,6 +257,7 @@ static void
 on_enable(struct session *s, struct command *c)
 {
     struct slice args = c->in.args, name;
+    bool condstore = (s->enabled & ENABLED_CONDSTORE) != 0;
 
     buf_puts(&c->text, "* ENABLED");
     do {
@@ -265,6 +277,8 @@ on_enable(struct session *s, struct command *c)
         answer_bad(s, c, "ENABLE takes names of capabilities");
         return;
     }
+    if (!condstore && (s->enabled & ENABLED_CONDSTORE))
+        put_highest(s, &c->text);
     answer(c, "OK ENABLE completed");
 }
 

@@ -10,6 +10,7 @@
 #include "conf/tables.h"
 #include "imap/args.h"
 #include "imap/command.h"
+#include "imap/params.h"
 #include "ipc/program.h"
 #include "maa/imap/uidset.h"
 #include "net/stream.h"
@@ -41,7 +42,8 @@ struct selected {
     uint32_t recent_from;
     uint32_t claimed; /* other sessions do not see what is below as \Recent */
     uint32_t told;    /* above all UIDs that were told */
-    uint64_t modseq; /* all up to here was told */
+    uint64_t modseq;   /* all up to here was told, but for `gone` */
+    uint64_t gone_low; /* of what is in `gone`, the lowest; 0: none is */
     bool read_only;
     struct uidset view; /* as the client knows it */
     struct uidset gone; /* of view: expunged, and not yet told */
@@ -179,7 +181,8 @@ void prepare_keywords(struct session *s, struct slice keywords);
 /* "FLAGS (\Seen a)" */
 void put_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, struct slice keywords);
 /* "* 3 FETCH (UID 7 FLAGS (...))" CR LF; nothing when it is not in the view. */
-void tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, struct slice keywords);
+void tell_flags(struct session *s, struct buf *out, uint32_t uid, uint16_t flags, struct slice keywords,
+                uint64_t modseq);
 /* The messages that a set names, without those that are gone. *missing: some were. ST_SYNTAX: a number past
  * the mailbox. ST_MEMORY. */
 MUST_CHECK enum status select_messages(struct session *s, struct imap_seqset *set, bool by_uid,
@@ -190,11 +193,29 @@ MUST_CHECK enum status select_messages(struct session *s, struct imap_seqset *se
 void put_status_items(struct buf *out, uint32_t wanted, const struct mailbox_status *got);
 
 /* --- store.c --- */
-/* Changes flags. keywords: packed msg_name. Tells the new ones into out unless that is NULL. *done: those of
- * which stored spoke, whose change is this session's own. */
-MUST_CHECK enum status change_flags(struct session *s, const struct uidset *of, enum flags_op op,
-                                    uint16_t flags, struct slice keywords, struct buf *out,
-                                    struct uidset *done);
+/* keywords: packed msg_name. */
+struct flag_change {
+    enum flags_op op;
+    uint16_t flags;
+    struct slice keywords;
+    uint64_t unchanged_since; /* UINT64_MAX: no condition (RFC 7162 3.1.3) */
+    bool silent;              /* only mod-sequences are told, and only who wants them */
+    struct uidset done;       /* those of which stored spoke, whose change is this session's own */
+    struct uidset modified;   /* those that failed the condition: they were told */
+};
+/* Changes flags; tells the new ones into out unless that is NULL. done and modified: the caller's to free, always. */
+MUST_CHECK enum status change_flags(struct session *s, const struct uidset *of, struct flag_change *change,
+                                    struct buf *out);
+
+/* --- resync.c --- */
+/* UIDs that changed after modseq, and those that went and are not in the view. Both: the caller's, always. */
+MUST_CHECK enum status changes_since(struct session *s, uint64_t modseq, struct uidset *changed,
+                                     struct uidset *gone);
+/* "* VANISHED (EARLIER) 7:9": of `gone` those in `among` (resolved; NULL: all) and above that UID. */
+MUST_CHECK enum status put_vanished_earlier(struct session *s, const struct uidset *gone,
+                                            const struct imap_seqset *among, uint32_t above, struct buf *out);
+/* What SELECT (QRESYNC (...)) asks for, after the mailbox was opened (RFC 7162 3.2.5). */
+MUST_CHECK enum status put_resync(struct session *s, struct imap_select *want, struct buf *out);
 
 /* Packed msg_name. */
 struct slice pack_keywords(struct arena *a, const struct imap_flags *flags);

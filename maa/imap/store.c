@@ -9,10 +9,19 @@
 
 /* --- STORE --- */
 
-/* One request's answer: told when out is not NULL; what was answered for is added to *done. */
+/* "* 3 FETCH (UID 7 MODSEQ (12))": RFC 7162 3.1.3 wants it also after .SILENT. */
+static void
+tell_modseq(struct session *s, struct buf *out, const struct change_row *row)
+{
+    if (s->enabled & ENABLED_CONDSTORE)
+        buf_printf(out, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", uidset_seq(&s->box.view, row->uid), row->uid,
+                   (unsigned long long)row->modseq);
+}
+
+/* One request's answer: told when out is not NULL. */
 static enum status
-on_changed(struct session *s, const struct buf *reply, struct buf *out, struct uidset *done, uint32_t *last,
-           bool *more)
+on_changed(struct session *s, const struct buf *reply, struct flag_change *change, struct buf *out,
+           uint32_t *last, bool *more)
 {
     struct change_row row;
     struct slice rows;
@@ -22,23 +31,25 @@ on_changed(struct session *s, const struct buf *reply, struct buf *out, struct u
         return st;
     while (change_row_take(&rows, &row)) {
         *last = row.uid;
-        if (row.refused || row.gone || !uidset_has(&s->box.view, row.uid))
+        if (row.gone || !uidset_has(&s->box.view, row.uid))
             continue;
-        remember_own(s, row.uid, row.modseq);
-        if (uidset_add(done, row.uid) != ST_OK)
+        remember_own(s, row.uid, row.modseq); /* what was refused is told too */
+        if (uidset_add(row.refused ? &change->modified : &change->done, row.uid) != ST_OK)
             return ST_MEMORY;
         if (out == NULL)
             continue;
         prepare_keywords(s, row.keywords);
-        tell_flags(s, out, row.uid, row.flags, row.keywords);
+        if (change->silent && !row.refused)
+            tell_modseq(s, out, &row);
+        else
+            tell_flags(s, out, row.uid, row.flags, row.keywords, row.modseq);
         session_put_text(s, out, false);
     }
     return ST_OK;
 }
 
 enum status
-change_flags(struct session *s, const struct uidset *of, enum flags_op op, uint16_t flags,
-             struct slice keywords, struct buf *out, struct uidset *done)
+change_flags(struct session *s, const struct uidset *of, struct flag_change *change, struct buf *out)
 {
     AUTO_BUF reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
     uint32_t next = of->n > 0 ? of->runs[0].first : 0;
@@ -51,11 +62,11 @@ change_flags(struct session *s, const struct uidset *of, enum flags_op op, uint1
 
         if (uidset_pack(of, next, FLAGS_BATCH, RUNS_MOST, &uids, &next) == 0)
             break;
-        flags_change_put(&m, &(struct flags_change){0, s->box.id, buf_slice(&uids), (uint8_t)op, flags,
-                                                    keywords, UINT64_MAX});
+        flags_change_put(&m, &(struct flags_change){0, s->box.id, buf_slice(&uids), (uint8_t)change->op,
+                                                    change->flags, change->keywords, change->unchanged_since});
         st = session_ask(s, MSG_FLAGS, &m, &reply, true);
         if (st == ST_OK)
-            st = on_changed(s, &reply, out, done, &last, &more);
+            st = on_changed(s, &reply, change, out, &last, &more);
         if (st != ST_OK)
             return st;
         if (more && last != 0 && last < UINT32_MAX)
@@ -66,17 +77,19 @@ change_flags(struct session *s, const struct uidset *of, enum flags_op op, uint1
 
 /* Of these nothing was said, for nothing changed: still RFC 3501 6.4.6 wants their flags. */
 static enum status
-tell_unchanged(struct session *s, struct uidset *of, const struct uidset *told, struct buf *out)
+tell_unchanged(struct session *s, struct uidset *of, const struct flag_change *told, struct buf *out)
 {
     struct message_row row;
-    enum status st = uidset_subtract(of, told);
+    enum status st = uidset_subtract(of, &told->done);
 
+    if (st == ST_OK)
+        st = uidset_subtract(of, &told->modified);
     if (st == ST_OK && of->n > 0) {
         AUTO_CURSOR rows = CURSOR(s, MSG_MESSAGES, of, FLAGS_BATCH);
 
         while (!s->over && next_message(&rows, &row)) {
             prepare_keywords(s, row.keywords);
-            tell_flags(s, out, row.uid, row.flags, row.keywords);
+            tell_flags(s, out, row.uid, row.flags, row.keywords, row.modseq);
             session_put_text(s, out, false);
         }
         st = rows.st;
@@ -94,12 +107,62 @@ pack_keywords(struct arena *a, const struct imap_flags *flags)
     return arena_copy(a, buf_slice(&packed));
 }
 
-void
-on_store(struct session *s, struct command *c)
+/* RFC 7162 3.1.3: by number, or by UID as they were asked for. */
+static enum status
+put_modified(struct session *s, const struct uidset *modified, bool uid, struct buf *out)
+{
+    struct uidset seqs = {0};
+    enum status st = ST_OK;
+
+    for (size_t i = 0; !uid && st == ST_OK && i < modified->n; i++)
+        st = uidset_append(&seqs, uidset_seq(&s->box.view, modified->runs[i].first),
+                           uidset_seq(&s->box.view, modified->runs[i].last));
+    buf_puts(out, "[MODIFIED ");
+    uidset_put(uid ? modified : &seqs, out);
+    buf_puts(out, "] ");
+    uidset_done(&seqs);
+    return st;
+}
+
+static void
+answer_store(struct session *s, struct command *c, const struct uidset *modified, bool missing)
+{
+    buf_puts(&c->answer, missing && !c->in.uid ? "NO " : "OK ");
+    if (modified->n > 0 && put_modified(s, modified, c->in.uid, &c->answer) != ST_OK)
+        answer_status(c, ST_MEMORY);
+    else if (missing && !c->in.uid)
+        buf_printf(&c->answer, "%sSome of these messages are gone", modified->n > 0 ? "" : "[EXPUNGEISSUED] ");
+    else
+        buf_puts(&c->answer, modified->n > 0 ? "Conditional STORE failed" : "STORE completed");
+}
+
+static void
+store(struct session *s, struct command *c, struct imap_store *want, struct uidset *of, bool missing)
 {
     static const enum flags_op ops[] = {
         [IMAP_STORE_SET] = FLAGS_REPLACE, [IMAP_STORE_ADD] = FLAGS_ADD, [IMAP_STORE_REMOVE] = FLAGS_REMOVE};
-    struct uidset of = {0}, done = {0};
+    struct flag_change change = {.op = ops[want->mode],
+                                 .flags = (uint16_t)want->flags.system,
+                                 .keywords = pack_keywords(&c->arena, &want->flags),
+                                 .unchanged_since = want->conditional ? want->modseq : UINT64_MAX,
+                                 .silent = want->silent};
+    bool quiet = want->silent && (s->enabled & ENABLED_CONDSTORE) == 0;
+    enum status st = change_flags(s, of, &change, quiet ? NULL : &c->text);
+
+    if (st == ST_OK && !want->silent)
+        st = tell_unchanged(s, of, &change, &c->text);
+    if (st == ST_OK)
+        answer_store(s, c, &change.modified, missing);
+    else
+        answer_status(c, st);
+    uidset_done(&change.done);
+    uidset_done(&change.modified);
+}
+
+void
+on_store(struct session *s, struct command *c)
+{
+    struct uidset of = {0};
     struct imap_store want;
     const char *why;
     bool missing;
@@ -109,25 +172,28 @@ on_store(struct session *s, struct command *c)
         answer_parse(s, c, st, why);
         return;
     }
+    if (want.conditional)
+        enable_condstore(s, &c->text);
     st = select_messages(s, &want.set, c->in.uid, &of, &missing);
-    if (st != ST_OK) {
+    if (st != ST_OK)
         answer_parse(s, c, st, "No message has such a number");
-    } else if (s->box.read_only) {
+    else if (s->box.read_only)
         answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
-    } else {
-        st = change_flags(s, &of, ops[want.mode], (uint16_t)want.flags.system,
-                          pack_keywords(&c->arena, &want.flags), want.silent ? NULL : &c->text, &done);
-        if (st == ST_OK && !want.silent)
-            st = tell_unchanged(s, &of, &done, &c->text);
-        if (st != ST_OK)
-            answer_status(c, st);
-        else if (missing && !c->in.uid)
-            answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone");
-        else
-            answer(c, "OK STORE completed");
-    }
+    else
+        store(s, c, &want, &of, missing);
     uidset_done(&of);
-    uidset_done(&done);
+}
+
+/* RFC 7162 3.2.7: "OK [HIGHESTMODSEQ 12] " once all up to there was told, expunges too. */
+static void
+put_ok_after_expunge(struct session *s, struct command *c, bool any)
+{
+    buf_puts(&c->answer, "OK ");
+    if (!any || (s->enabled & ENABLED_QRESYNC) == 0)
+        return;
+    s->hinted = true;
+    if (tell_changes(s, true) && !s->over)
+        buf_printf(&c->answer, "[HIGHESTMODSEQ %llu] ", (unsigned long long)s->box.modseq);
 }
 
 /* --- COPY, MOVE --- */
@@ -216,7 +282,7 @@ copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to,
     } else if (missing && !c->in.uid) {
         answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone; the others were done");
     } else {
-        buf_puts(&c->answer, "OK ");
+        put_ok_after_expunge(s, c, move && done.from.n > 0);
         if (!move)
             put_copyuid(&c->answer, &done);
         buf_printf(&c->answer, "%s completed", imap_verb_name(c->in.verb));
@@ -316,10 +382,12 @@ on_expunge(struct session *s, struct command *c)
             st = read_gone(&reply, &gone);
     }
     tell_gone(s, &gone);
-    if (st == ST_OK)
-        answer(c, "OK EXPUNGE completed");
-    else
+    if (st == ST_OK) {
+        put_ok_after_expunge(s, c, gone.n > 0);
+        buf_puts(&c->answer, "EXPUNGE completed");
+    } else {
         answer_status(c, st);
+    }
     uidset_done(&of);
     uidset_done(&gone);
 }
