@@ -732,7 +732,7 @@ start(struct err *err)
         st = readers_new(loop, &reads, SIDE_THREADS, &self.side_writers, err);
     if (st != ST_OK)
         return st;
-    st = upkeep_new(loop, &self.files, self.commit, backups(), reap, &self.upkeep, err);
+    st = upkeep_new(loop, &self.files, self.commit, backups(), self.settings.compact_grace, reap, &self.upkeep, err);
     if (st != ST_OK)
         return st;
     side_setup(&(struct side_settings){self.files.log, self.side_writers, self.files.dir, self.settings.disk_reserve});

@@ -38,6 +38,7 @@ struct upkeep {
     struct store_files files;
     struct commit *commit;
     int backups;
+    uint64_t grace;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t told;
@@ -137,7 +138,9 @@ linger(struct upkeep *u, bool job, uint64_t most)
     struct timespec until;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    most += (uint64_t)until.tv_nsec;
     until.tv_sec += (time_t)(most / SECONDS(1));
+    until.tv_nsec = (long)(most % SECONDS(1));
     while (!u->quit && (!job || u->first == NULL) &&
            pthread_cond_timedwait(&u->told, &u->lock, &until) != ETIMEDOUT)
         ;
@@ -164,7 +167,7 @@ say_all(struct upkeep *u, struct compact *c, struct err *err)
         pthread_cond_wait(&u->told, &u->lock);
     st = u->said_status;
     if (st == ST_OK) /* readers began before it */
-        linger(u, false, UPKEEP_GRACE);
+        linger(u, false, u->grace);
     u->compact = NULL;
     pthread_mutex_unlock(&u->lock);
     if (st != ST_OK)
@@ -526,7 +529,7 @@ upkeep_ask(struct upkeep *u, struct ipc_sender to, struct slice payload)
 }
 
 enum status
-upkeep_new(struct loop *loop, const struct store_files *files, struct commit *commit, int backups,
+upkeep_new(struct loop *loop, const struct store_files *files, struct commit *commit, int backups, uint64_t grace,
            void (*reap)(void *arg, uint64_t account, uint64_t mailbox), struct upkeep **result, struct err *err)
 {
     struct upkeep *u = calloc(1, sizeof(*u));
@@ -538,6 +541,7 @@ upkeep_new(struct loop *loop, const struct store_files *files, struct commit *co
     u->files = *files;
     u->commit = commit;
     u->backups = backups;
+    u->grace = grace;
     u->say.run = on_say;
     u->purge.run = on_purge;
     u->reap = reap;

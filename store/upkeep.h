@@ -10,15 +10,15 @@
 #include "store/start.h"
 
 #define UPKEEP_EVERY SECONDS(60) /* looks for segments to compact */
-#define UPKEEP_GRACE SECONDS(10) /* after the last record, until what readers may still look at is removed   \
-                                  */
 #define UPKEEP_JOBS_MAX 16u
 
 struct upkeep;
 /* backups: the folder in which backups are made, -1: none; stays the caller's. reap: begins to remove the rows of a dying
- * account (mailbox 0), in the loop's thread. */
+ * account (mailbox 0), in the loop's thread. grace: ns after the last record of a compaction, until what readers may still
+ * look at is removed. */
 MUST_CHECK enum status upkeep_new(struct loop *loop, const struct store_files *files, struct commit *commit,
-                                  int backups, void (*reap)(void *arg, uint64_t account, uint64_t mailbox),
+                                  int backups, uint64_t grace,
+                                  void (*reap)(void *arg, uint64_t account, uint64_t mailbox),
                                   struct upkeep **upkeep, struct err *err);
 /* After the record that took an account's name: removes its rows (by reap()), compacts every segment that holds bytes
  * only it referred to, and then answers `to`: nothing of its mail is on the disk. */

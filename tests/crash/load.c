@@ -114,9 +114,28 @@ deliver(struct client *c, uint32_t accounts)
     return true;
 }
 
+/* --- upkeep --- */
+
+/* Whatever is not full of what lives is written anew, while the others go on. */
+static bool
+compact(struct client *c)
+{
+    AUTO_BUF reply = BUF_INIT(1u << 20);
+    struct msg_text said;
+    enum status st = ipc_call(c->l->peer->ctl, (enum msg)MSG_STORE_COMPACT, SLICE(""), -1,
+                              loop_now(c->l->peer->loop) + PEER_WAIT, &reply);
+
+    if (st != ST_OK || !msg_text_get(buf_slice(&reply), &said))
+        return fail(c, "compact", st, NULL);
+    c->l->compacted += !slice_starts(said.text, 't'); /* "there is nothing to compact" */
+    return true;
+}
+
 static bool
 deliverer_step(struct client *c)
 {
+    if (c->number == 0 && rnd(c, 4) == 0)
+        return compact(c);
     return deliver(c, 1 + (uint32_t)rnd(c, (1u << LASTING) - 1));
 }
 
@@ -417,8 +436,9 @@ delete_account(struct client *c)
 {
     struct op op = {.kind = OP_ACCOUNT_DELETE, .account = c->account};
     uint32_t number = sent(c, &op);
+    bool purge = rnd(c, 2) == 0; /* then its bytes are gone too when it is answered */
     enum status st = PEER_ASK(c->l->peer, c->l->peer->ctl, MSG_ACCOUNT_DELETE, account_delete, NULL,
-                              slice_of(account_name(c->account)), 0);
+                              slice_of(account_name(c->account)), purge);
 
     if (st != ST_OK)
         return fail(c, "account delete", st, NULL);

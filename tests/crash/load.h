@@ -15,6 +15,7 @@ struct load {
     uint64_t seed;
     uint32_t steps; /* requests of one client in one part */
     /* load.c's */
+    uint32_t compacted; /* how often something was */
     uint32_t busy, part, tokens[LASTING + ACCOUNTS];
     struct wait quiet;
     char failed[600];

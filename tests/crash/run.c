@@ -25,7 +25,7 @@
 static const char *keep, *replay;
 static uint64_t images = 20, seed = 1, per_load = 50, only = UINT64_MAX;
 static bool failed;
-static uint64_t counts[4]; /* images, cuts, answered requests looked for, rebuilds */
+static uint64_t counts[5]; /* images, cuts, answered requests looked for, rebuilds, compactions in loads */
 
 static uint64_t state;
 static uint64_t
@@ -333,6 +333,7 @@ one_load(uint64_t load_seed, uint64_t n)
     const char *bad = record(&l);
     struct buf positions = positions_of(tapes[TAPE_LOAD]);
 
+    counts[4] += l.compacted;
     if (bad != NULL)
         tell_failure(&l, 0, NULL, bad, "the load itself");
     for (uint64_t i = 0; i < n && bad == NULL; i++)
@@ -419,8 +420,8 @@ main(int argc, char **argv)
         failed = true;
     stand_done();
     (void)printf(
-        "%llu images, %llu cuts, %llu answers held against them, %llu rebuilds: %d passed, %d failed\n",
+        "%llu images, %llu cuts, %llu answers held against them, %llu rebuilds, %llu compactions: %d passed, %d failed\n",
         (unsigned long long)counts[0], (unsigned long long)counts[1], (unsigned long long)counts[2],
-        (unsigned long long)counts[3], failed ? 0 : 1, failed ? 1 : 0);
+        (unsigned long long)counts[3], (unsigned long long)counts[4], failed ? 0 : 1, failed ? 1 : 0);
     return failed ? 1 : 0;
 }

@@ -5,7 +5,8 @@
 #include "store/stored_peer.h"
 #include "tests/crash/medium.h"
 
-#define STAND_SETTINGS "domain = dominio.com.uy\nsegment_size = 5M\nindex_memory = 64K\ndisk_reserve = 0\n"
+#define STAND_SETTINGS "domain = dominio.com.uy\nsegment_size = 5M\nindex_memory = 64K\ndisk_reserve = 0\n" \
+                       "compact_grace = 0ms\n"
 
 enum stand_tape { TAPE_NONE = -1, TAPE_LOAD, TAPE_RECOVERY, TAPES };
 
