@@ -1,7 +1,8 @@
 """A whole system of its own under a temporary folder, with free ports, and its accounts.
 
 Nothing here knows how the programs work inside: it runs the executables of build/bin as an administrator
-would, and looks at /proc.
+would, and looks at /proc. ESTAFETA_BUILD names another build than build/: one with sanitizers, whose reports the tests look
+for in the log, with ASAN_OPTIONS=detect_leaks=0, since a leak check needs calls that confinement forbids.
 """
 
 import contextlib
