@@ -6,9 +6,9 @@
 
 #define NS_MOST (INT64_MAX / 1000000000 - 1) /* seconds; INTERNALDATE is kept in nanoseconds */
 
-/* What is behind the message: nothing but the end of the line. ST_SYNTAX: something was. */
+/* What is behind the message: nothing but the end of the line. ST_SYNTAX: something was, which *why tells. */
 static enum status
-end_of_line(struct session *s)
+end_of_line(struct session *s, const char **why)
 {
     imap_reader_body_done(&s->reader);
     for (;;) {
@@ -27,6 +27,7 @@ end_of_line(struct session *s)
         stream_eat(&s->stream, in.n - rest.n);
         if (st == ST_MORE)
             continue;
+        *why = s->reader.why;
         if (st != ST_OK && s->reader.fatal)
             session_bye(s, "What follows cannot be told apart from commands");
         imap_reader_next(&s->reader);
@@ -39,6 +40,8 @@ end_of_line(struct session *s)
 static void
 refuse(struct session *s, uint64_t n, bool sync)
 {
+    const char *why;
+
     if (sync) {
         imap_reader_next(&s->reader);
         return;
@@ -53,7 +56,7 @@ refuse(struct session *s, uint64_t n, bool sync)
         }
         n -= bytes.n;
     }
-    if (end_of_line(s) != ST_OK)
+    if (end_of_line(s, &why) != ST_OK)
         return; /* the command is refused already */
 }
 
@@ -104,6 +107,7 @@ receive(struct session *s, struct command *c, const struct imap_append *want, ui
 {
     struct appended done;
     struct body b;
+    const char *why = NULL;
     enum status st = body_begin(&b, n), kept;
 
     if (st != ST_OK) {
@@ -113,13 +117,13 @@ receive(struct session *s, struct command *c, const struct imap_append *want, ui
     }
     if (sync)
         stream_puts(&s->stream, "+ go ahead\r\n");
-    if (body_receive(&b, &s->stream, &kept) != ST_OK || (st = end_of_line(s), s->over)) {
+    if (body_receive(&b, &s->stream, &kept) != ST_OK || (st = end_of_line(s, &why), s->over)) {
         s->over = true;
         body_end(&b, ST_CANCELLED);
         return;
     }
     if (st != ST_OK) {
-        answer_bad(s, c, "APPEND takes one message, and nothing follows it");
+        answer_bad(s, c, why);
         body_end(&b, st);
         return;
     }

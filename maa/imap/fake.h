@@ -102,6 +102,7 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " SEARCHRES"                                                                                             \
     " WITHIN"                                                                                                \
     " BINARY"                                                                                                \
+    " UTF8=ACCEPT"                                                                                           \
     " COMPRESS=DEFLATE"                                                                                      \
     " APPENDLIMIT=52428800"                                                                                  \
     "] Logged in\r\n"

@@ -122,6 +122,33 @@ try_binary(struct stream *c)
     CHECK_SLICE(4, buf_slice(&m->body), slice_from("A: b\r\n\r\n\0\r\n\0", 12));
 }
 
+/* RFC 6855: names, search texts and headers in UTF-8, once it is enabled. */
+static void
+try_utf8(void)
+{
+    struct box *inbox = &fake.boxes[0];
+    struct stream c;
+
+    connect_client(&c, 2, "");
+    HEARS(&c, HELLO);
+    SAYS(&c, "a APPEND INBOX UTF8 (~{5}\r\n", "a BAD UTF8 needs ENABLE UTF8=ACCEPT\r\n");
+    SAYS(&c, "a APPEND INBOX UTF8 (~{5+}\r\n12345)\r\n", "a BAD UTF8 needs ENABLE UTF8=ACCEPT\r\n");
+    SAYS(&c, "a ENABLE UTF8=ACCEPT\r\n", "* ENABLED UTF8=ACCEPT\r\na OK ENABLE completed\r\n");
+    SAYS(&c, "a CREATE \"ma\xc3\xb1" "ana\"\r\n", "a OK CREATE completed\r\n");
+    CHECK(0, box_named(SLICE("ma\xc3\xb1" "ana")) != NULL);
+    ANSWERS_WITH(&c, "a SELECT INBOX\r\n", "SELECT completed\r\n", "* 4 EXISTS");
+    /* 4: the example, with its bytes counted */
+    ANSWERS_WITH(&c, "a APPEND INBOX (\\Seen) UTF8 (~{27+}\r\nSubject: fran\xc3\xa7" "ais\r\n\r\nx\r\n\r\n)\r\n",
+                 "APPEND completed\r\n", "* 5 EXISTS");
+    CHECK_SLICE(1, buf_slice(&inbox->mails[4].body), "Subject: fran\xc3\xa7" "ais\r\n\r\nx\r\n\r\n");
+    SAYS(&c, "a APPEND INBOX UTF8 (~{5+}\r\n12345\r\n", "a BAD UTF8 ends in \")\"\r\n");
+    SAYS(&c, "a SEARCH SUBJECT \"FRAN\xc3\x87" "AIS\"\r\n", "* SEARCH 5\r\na OK SEARCH completed\r\n");
+    SAYS(&c, "a SEARCH CHARSET UTF-8 ALL\r\n", "a BAD CHARSET is not allowed once UTF8=ACCEPT is enabled\r\n");
+    ANSWERS_WITH(&c, "a FETCH 5 ENVELOPE\r\n", "a OK FETCH completed\r\n", "{9}\r\nfran\xc3\xa7" "ais");
+    SAYS(&c, "a LOGOUT\r\n", "* BYE Logging out\r\na OK LOGOUT completed\r\n");
+    stream_close(&c);
+}
+
 /* A large part decoded without ever being held: its size is said right, every byte is there. */
 static void
 try_large(struct stream *c)
@@ -137,11 +164,11 @@ try_large(struct stream *c)
     }
     add_mail(&fake.boxes[0], buf_slice(&body));
     hint_all(&fake.boxes[0]);
-    ANSWERS_WITH(c, "a NOOP\r\n", "a OK NOOP completed\r\n", "* 5 EXISTS");
-    buf_printf(&want, "* 5 FETCH (BINARY.SIZE[1] %zu BINARY[1]<100> ~{%zu}\r\n", raw.n, raw.n - 100);
+    ANSWERS_WITH(c, "a NOOP\r\n", "a OK NOOP completed\r\n", "* 6 EXISTS");
+    buf_printf(&want, "* 6 FETCH (BINARY.SIZE[1] %zu BINARY[1]<100> ~{%zu}\r\n", raw.n, raw.n - 100);
     buf_put(&want, slice_skip(buf_slice(&raw), 100));
     buf_puts(&want, ")\r\na OK FETCH completed\r\n");
-    CHECK_INT(0, stream_put(c, SLICE("a FETCH 5 (BINARY.SIZE[1] BINARY.PEEK[1]<100.9999999>)\r\n"), soon()), ST_OK);
+    CHECK_INT(0, stream_put(c, SLICE("a FETCH 6 (BINARY.SIZE[1] BINARY.PEEK[1]<100.9999999>)\r\n"), soon()), ST_OK);
     while (got.n < want.n) {
         struct slice bytes = {0};
 
@@ -171,6 +198,8 @@ converse(void)
         SAYS(&c, "b NOOP\r\n", "b OK NOOP completed\r\n");
     }
     try_binary(&c);
+    try_utf8();
+    ANSWERS_WITH(&c, "a NOOP\r\n", "a OK NOOP completed\r\n", "* 5 EXISTS");
     try_large(&c);
     CHECK_INT(0, ipc_send(control, MSG_STOP, (struct slice){0}, -1), ST_OK);
     HEARS(&c, "* BYE [UNAVAILABLE] The server is being stopped\r\n");

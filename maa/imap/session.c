@@ -186,6 +186,7 @@ put_capabilities(struct buf *out)
                   " SEARCHRES"
                   " WITHIN"
                   " BINARY"
+                  " UTF8=ACCEPT"
                   " COMPRESS=DEFLATE");
     buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)imapd.settings.message_size); /* RFC 7889 3 */
 }
@@ -248,6 +249,7 @@ static const struct {
     unsigned bits;
 } enables[] = {
     {"IMAP4rev2", ENABLED_REV2                        },
+    {"UTF8=ACCEPT", ENABLED_UTF8}, /* RFC 6855 3 */
     {"CONDSTORE", ENABLED_CONDSTORE                   },
     {"QRESYNC",   ENABLED_CONDSTORE | ENABLED_QRESYNC}, /* RFC 7162 3.2.3 */
 };
