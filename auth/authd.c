@@ -22,6 +22,7 @@
 #include "ipc/program.h"
 #include "sasl/mechanism.h"
 #include "sasl/plain.h"
+#include "sasl/prep.h"
 #include "store/request.h"
 #include "sys/fd.h"
 #include "sys/log.h"
@@ -201,14 +202,21 @@ on_peer_gone(enum role role, uint32_t instance)
 
 /* --- names --- */
 
-/* The account's full name: lower case, with the default domain when none was written. */
+/* The account's full name: prepared (RFC 4013), lower case, with the default domain when none was written. */
 static bool
-full_name(struct slice in, uint8_t out[SASL_NAME_MAX], size_t *out_n)
+full_name(struct slice written, uint8_t out[SASL_NAME_MAX], size_t *out_n)
 {
-    struct slice domain = self.settings.domain;
-    bool has = slice_find(in, '@') < in.n;
-    size_t n = in.n + (has ? 0 : 1 + domain.n);
+    uint8_t bytes[SASL_NAME_MAX];
+    struct buf prepared = BUF_FIXED(bytes);
+    struct slice domain = self.settings.domain, in;
+    bool has;
+    size_t n;
 
+    if (!sasl_name_ok(written) || sasl_prep(written, &prepared) != ST_OK)
+        return false;
+    in = buf_slice(&prepared);
+    has = slice_find(in, '@') < in.n;
+    n = in.n + (has ? 0 : 1 + domain.n);
     if (!sasl_name_ok(in) || n > SASL_NAME_MAX)
         return false;
     for (size_t i = 0; i < in.n; i++)
@@ -230,6 +238,18 @@ same_account(struct slice authzid, struct slice name)
     size_t n;
 
     return authzid.n == 0 || (full_name(authzid, full, &n) && slice_eq(slice_from(full, n), name));
+}
+
+/* Prepared (RFC 4013), into a job's storage. False: it can be nobody's. */
+static bool
+take_password(struct slice written, struct hash_job *job)
+{
+    struct buf prepared = BUF_FIXED(job->password);
+
+    if (sasl_prep(written, &prepared) != ST_OK)
+        return false;
+    job->password_n = prepared.n;
+    return true;
 }
 
 static bool
@@ -479,9 +499,7 @@ try_password(struct connection *c, struct ipc_sender from, struct slice authzid,
         refuse(c, from, ST_DENIED);
         return;
     }
-    memcpy(a->job.password, password.p, password.n);
-    a->job.password_n = password.n;
-    if (!same_account(authzid, slice_from(a->name, a->name_n))) {
+    if (!take_password(password, &a->job) || !same_account(authzid, slice_from(a->name, a->name_n))) {
         answer(from, ST_DENIED, NOTHING, NOTHING, NOTHING);
         attempt_end(a);
         return;
@@ -938,16 +956,27 @@ on_made(struct hash_job *job)
     free(ch);
 }
 
+/* An account is called by its prepared name, for stored knows it by the same. */
+static bool
+name_is_prepared(struct slice name)
+{
+    uint8_t bytes[SASL_NAME_MAX];
+    struct buf prepared = BUF_FIXED(bytes);
+
+    return sasl_prep(name, &prepared) == ST_OK && slice_eq(buf_slice(&prepared), name);
+}
+
 static enum status
 on_secret_set(struct ipc_request *r)
 {
     struct msg_secret_set m;
     struct change *ch;
+    enum status st;
 
     if (!msg_secret_set_get(r->payload, &m) || m.create > 2)
         return ST_SYNTAX;
     ch = calloc(1, sizeof *ch);
-    if (ch == NULL || !sasl_password_ok(m.password) || !full_name(m.name, ch->name, &ch->name_n)) {
+    if (ch == NULL || !name_is_prepared(m.name) || !full_name(m.name, ch->name, &ch->name_n)) {
         ipc_answer(r->from, ch == NULL ? ST_UNAVAILABLE : ST_SYNTAX, NOTHING);
         free(ch);
         return ST_OK;
@@ -955,11 +984,10 @@ on_secret_set(struct ipc_request *r)
     ch->from = r->from;
     ch->create = m.create;
     ch->job = (struct hash_job){.done = on_made, .kind = HASH_MAKE, .deadline = clock_mono() + self.settings.login_deadline,
-                                .password_n = m.password.n,
                                 .sha1 = self.settings.scram_sha1};
-    memcpy(ch->job.password, m.password.p, m.password.n);
-    if (hasher_submit(self.hasher, &ch->job) != ST_OK) {
-        ipc_answer(r->from, ST_UNAVAILABLE, NOTHING);
+    st = take_password(m.password, &ch->job) ? hasher_submit(self.hasher, &ch->job) : ST_SYNTAX;
+    if (st != ST_OK) {
+        ipc_answer(r->from, st, NOTHING);
         OPENSSL_cleanse(ch, sizeof *ch);
         free(ch);
     }

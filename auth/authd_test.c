@@ -156,6 +156,18 @@ play(void *arg)
         msg_secret_set_put(&m, &(struct msg_secret_set){SLICE("usr2@dominio.com.uy"), SLICE("other"), 2});
         CHECK_INT(i, call(ctl, MSG_SECRET_SET, &m, &reply), ST_OK);
     }
+    /* RFC 4013: set in one form, typed in another */
+    msg_secret_set_put(&m, &(struct msg_secret_set){SLICE("usr3"), SLICE("a\xc3\xb1o \xe2\x85\xa8"), 1});
+    CHECK_INT(22, call(ctl, MSG_SECRET_SET, &m, &reply), ST_OK);
+    CHECK_INT(22, plain(login, 7, SLICE("\0usr3\0an\xcc\x83o\xc2\xa0IX"), &reply), ST_OK);
+    CHECK_INT(22, plain(login, 7, SLICE("\0\xef\xbd\x95sr3\0an\xcc\x83o IX"), &reply), ST_OK);
+    CHECK_INT(22, plain(login, 7, SLICE("\0usr3\0ano IX"), &reply), ST_DENIED);
+    CHECK_INT(22, plain(login, 7, SLICE("\0usr3\0a\x07"), &reply), ST_DENIED);
+    msg_secret_set_put(&m, &(struct msg_secret_set){SLICE("\xef\xbd\x95sr3"), SLICE("x"), 2}); /* a name that is another's */
+    CHECK_INT(23, call(ctl, MSG_SECRET_SET, &m, &reply), ST_SYNTAX);
+    msg_secret_set_put(&m, &(struct msg_secret_set){SLICE("usr3"), SLICE("\xee\x80\x80"), 2});
+    CHECK_INT(24, call(ctl, MSG_SECRET_SET, &m, &reply), ST_SYNTAX);
+
     msg_name_put(&m, &(struct msg_name){SLICE("usr1")});
     CHECK_INT(15, call(ctl, MSG_SECRET_DELETE, &m, &reply), ST_OK);
     CHECK_INT(16, plain(login, 7, good, &reply), ST_DENIED); /* remembered no longer */

@@ -151,7 +151,7 @@ pop3_put_capa(struct buf *out, const struct pop3_capa *capa)
     if (capa->user)
         buf_puts(out, "USER\r\n");
     if (capa->utf8)
-        buf_puts(out, "UTF8\r\n");
+        buf_puts(out, "UTF8 USER\r\n"); /* names and passwords too: authd prepares them (RFC 6856 2.2) */
     buf_puts(out, "LANG\r\n");
     if (capa->login_delay > 0)
         buf_printf(out, "LOGIN-DELAY %u\r\n", capa->login_delay);

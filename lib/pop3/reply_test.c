@@ -79,7 +79,7 @@ TEST(lang) /* RFC 6856 3 */
                 "+OK en Language set\r\n-ERR No such language; LANG alone lists them\r\n+OK i-default Language set\r\n");
     buf_clear(&out);
     pop3_put_capa(&out, &(struct pop3_capa){.utf8 = true, .login_delay = 60});
-    CHECK(3, slice_find_slice(buf_slice(&out), SLICE("\r\nUTF8\r\nLANG\r\nLOGIN-DELAY 60\r\n")) < out.n);
+    CHECK(3, slice_find_slice(buf_slice(&out), SLICE("\r\nUTF8 USER\r\nLANG\r\nLOGIN-DELAY 60\r\n")) < out.n);
 }
 
 TEST_MAIN(lines, cut, statuses, capa, lang)

@@ -79,9 +79,8 @@ sasl_base64_get(struct slice text, struct buf *out)
     return ST_OK;
 }
 
-/* Eats one character of UTF-8 (RFC 3629 4: no overlong forms, no surrogates). */
-static bool
-take_utf8(struct slice *in, uint32_t *c)
+bool
+sasl_take_utf8(struct slice *in, uint32_t *c)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     uint8_t first = in->p[0];
@@ -110,7 +109,7 @@ sasl_name_ok(struct slice name)
     if (name.n == 0 || name.n > SASL_NAME_MAX)
         return false;
     while (name.n > 0)
-        if (!take_utf8(&name, &c) || c < 0x20 || (c >= 0x7f && c < 0xa0))
+        if (!sasl_take_utf8(&name, &c) || c < 0x20 || (c >= 0x7f && c < 0xa0))
             return false;
     return true;
 }
@@ -123,7 +122,7 @@ sasl_password_ok(struct slice password)
     if (password.n == 0 || password.n > SASL_PASSWORD_MAX)
         return false;
     while (password.n > 0)
-        if (!take_utf8(&password, &c) || c == 0)
+        if (!sasl_take_utf8(&password, &c) || c == 0)
             return false;
     return true;
 }

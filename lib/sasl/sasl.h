@@ -16,6 +16,8 @@ void sasl_base64_put(struct buf *b, struct slice bytes);
  * unchanged on failure: ST_SYNTAX, or ST_LIMIT when it does not fit. */
 MUST_CHECK enum status sasl_base64_get(struct slice text, struct buf *out);
 
+/* Eats one character of UTF-8 (RFC 3629 4: no overlong forms, no surrogates); in is not empty. */
+MUST_CHECK bool sasl_take_utf8(struct slice *in, uint32_t *c);
 /* A user's name: 1 to SASL_NAME_MAX octets of UTF-8 without controls. */
 bool sasl_name_ok(struct slice name);
 /* 1 to SASL_PASSWORD_MAX octets of UTF-8 without NUL. */

@@ -6,6 +6,7 @@
 #include "base/test.h"
 #include "sasl/mechanism.h"
 #include "sasl/plain.h"
+#include "sasl/prep.h"
 #include "sasl/scram.h"
 
 TEST(base64)
@@ -352,6 +353,65 @@ TEST(scram_bound_final)
     }
 }
 
+TEST(prep)
+{
+    static const struct {
+        const char *in;
+        enum status want;
+        const char *out;
+    } cases[] = {
+        {"I\xc2\xad"
+         "X",                                                 ST_OK,     "IX"                   }, /* RFC 4013 3, the seven */
+        {"user",                                             ST_OK,     "user"                 },
+        {"USER",                                             ST_OK,     "USER"                 },
+        {"\xc2\xaa",                                         ST_OK,     "a"                    },
+        {"\xe2\x85\xa8",                                     ST_OK,     "IX"                   },
+        {"\x07",                                             ST_SYNTAX, ""                     },
+        {"\xd8\xa7\x31",                                     ST_SYNTAX, ""                     },
+        {"\xd8\xa7\x31\xd8\xa8",                             ST_OK,     "\xd8\xa7\x31\xd8\xa8"},
+        {"\xd8\xa7"
+         "a\xd8\xa8",                                        ST_SYNTAX, ""                     },
+        {"contrase\xc3\xb1"
+         "a",                                                ST_OK,     "contrase\xc3\xb1"
+                                                                        "a"                    },
+        {"contrasen\xcc\x83"
+         "a",                                                ST_OK,     "contrase\xc3\xb1"
+                                                                        "a"                    }, /* as macOS writes it */
+        {"a\xc2\xa0z",                                      ST_OK,     "a z"                  },
+        {"\xef\xbc\xa1\xef\xbc\x91",                       ST_OK,     "A1"                   }, /* full width */
+        {"\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab",            ST_OK,     "\xed\x95\x9c"         }, /* Hangul */
+        {"a\xcc\x81\xcc\xa7",                               ST_OK,     "\xc3\xa1\xcc\xa7"     },
+        {"c\xcc\x81\xcc\xa7",                               ST_OK,     "\xe1\xb8\x89"         },
+        {"\xf0\x9f\x98\x80",                                ST_OK,     "\xf0\x9f\x98\x80"     }, /* not in Unicode 3.2 */
+        {"\xc2\xad",                                        ST_SYNTAX, ""                     }, /* nothing is left */
+        {"\xe2\x80\x8e",                                    ST_SYNTAX, ""                     },
+        {"\xee\x80\x80",                                    ST_SYNTAX, ""                     }, /* private use */
+        {"\xff",                                            ST_SYNTAX, ""                     },
+        {"",                                                ST_SYNTAX, ""                     },
+        {"a\x7f",                                            ST_SYNTAX, ""                     },
+    };
+    static char text[3 * SASL_PASSWORD_MAX];
+    AUTO_BUF all = BUF_INIT(4 * SASL_PASSWORD_MAX);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_INIT(200), again = BUF_INIT(200);
+
+        CHECK_INT(i, sasl_prep(slice_of(cases[i].in), &out), cases[i].want);
+        CHECK_SLICE(i, buf_slice(&out), cases[i].out);
+        if (cases[i].want == ST_OK) {
+            CHECK_INT(i, sasl_prep(buf_slice(&out), &again), ST_OK);
+            CHECK_SLICE(i, buf_slice(&again), buf_slice(&out));
+        }
+    }
+    memset(text, 'x', sizeof text);
+    CHECK_INT(100, sasl_prep(slice_from(text, SASL_PASSWORD_MAX), &all), ST_OK);
+    CHECK_INT(101, sasl_prep(slice_from(text, SASL_PASSWORD_MAX + 1), &all), ST_LIMIT);
+    for (size_t i = 0; i < SASL_PASSWORD_MAX / 3; i++)
+        memcpy(text + 3 * i, "\xef\xb7\xba", 3); /* each becomes eighteen */
+    CHECK_INT(102, sasl_prep(slice_from(text, SASL_PASSWORD_MAX / 3 * 3), &all), ST_LIMIT);
+    CHECK_INT(102, all.n, SASL_PASSWORD_MAX);
+}
+
 TEST(mechanisms)
 {
     static const struct {
@@ -390,4 +450,4 @@ TEST(scram_fake)
 }
 
 TEST_MAIN(base64, plain, login, scram_rfc, scram_sha1_rfc, scram_first, scram_binding, scram_final, scram_bound_final, scram_fake,
-          mechanisms)
+          prep, mechanisms)

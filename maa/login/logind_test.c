@@ -429,7 +429,7 @@ pop3_login(void)
 
     connect_client(from, &c);
     TALK(&c, 1, "< +OK mail.d.example POP3 ready", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING",
-         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< USER", "< UTF8", "< LANG", "< SASL PLAIN LOGIN SCRAM-SHA-256",
+         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< USER", "< UTF8 USER", "< LANG", "< SASL PLAIN LOGIN SCRAM-SHA-256",
          "< IMPLEMENTATION *", "< .", "> STAT", "< -ERR *", "> NOOP", "< -ERR *", "> STLS", "< -ERR *",
          "> PASS right", "< -ERR *", "= USER usr1\r\nPASS wrong\r\n", "< +OK *", "< -ERR [AUTH] *",
          "> PASS right", "< -ERR USER comes first", "> USER usr1", "< +OK *", "> PASS later",
@@ -449,7 +449,7 @@ pop3_login(void)
     from = (struct from){21, SERVICE_POP3, 0, false};
     connect_client(from, &c);
     TALK(&c, 4, "< +OK *", "> USER usr1", "< -ERR *", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING",
-         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< STLS", "< UTF8", "< LANG", "< SASL SCRAM-SHA-256",
+         "< RESP-CODES", "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< STLS", "< UTF8 USER", "< LANG", "< SASL SCRAM-SHA-256",
          "< IMPLEMENTATION *", "< .", "> AUTH", "< +OK *", "< SCRAM-SHA-256", "< .", "= STLS\r\nQUIT\r\n",
          "< -ERR *", "< +OK Bye");
     wants_end(&c, 21);

@@ -392,7 +392,7 @@ transaction(void)
     TALK(&c, 2, "> DELE 1", "< +OK *", "> DELE 1", "< -ERR *", "> RETR 1", "< -ERR *", "> STAT",
          "< +OK 5 3200058", "> LIST 1", "< -ERR *", "> RSET", "< +OK *", "> STAT", "< +OK 6 3200094",
          "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING", "< RESP-CODES", "< AUTH-RESP-CODE",
-         "< EXPIRE NEVER", "< UTF8", "< LANG", "< IMPLEMENTATION *", "< .", "> USER usr1", "< -ERR *", "> XYZ", "< -ERR *",
+         "< EXPIRE NEVER", "< UTF8 USER", "< LANG", "< IMPLEMENTATION *", "< .", "> USER usr1", "< -ERR *", "> XYZ", "< -ERR *",
          "= NOOP\n", "< -ERR Lines end in CR LF");
     TALK(&c, 3, "= DELE 1\r\nDELE 3\r\nDELE 4\r\nLIST\r\nQU", "< +OK *", "< +OK *", "< +OK *", "< +OK *",
          "< 2 3000017", "< 5 200000", "< 6 18", "< .");
@@ -549,7 +549,7 @@ settings(void)
     CHECK_INT(0, adopt(16, "good", "", &c), ST_OK);
     TALK(&c, 1, "< +OK *", "> RETR 6", "< -ERR [UTF8] *", "> TOP 6 1", "< -ERR [UTF8] *", "> TOP 1 0", "< +OK *",
          "< Subject: a", "< ", "< .", "> CAPA", "< +OK *", "< TOP", "< UIDL", "< PIPELINING", "< RESP-CODES",
-         "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< UTF8", "< LANG", "< LOGIN-DELAY 3600", "< IMPLEMENTATION *", "< .",
+         "< AUTH-RESP-CODE", "< EXPIRE NEVER", "< UTF8 USER", "< LANG", "< LOGIN-DELAY 3600", "< IMPLEMENTATION *", "< .",
          "> QUIT", "< +OK Bye");
     wants_end(&c, 16);
     CHECK_INT(1, adopt(17, "good", "", &d), ST_LIMIT);
