@@ -548,6 +548,77 @@ def test_accounts_do_not_see_each_other(server, client, box):
         other.logout()
 
 
+# what a client missed: against the real store, which remembers it in its own way
+
+
+def code(lines, name):
+    """The value of "[NAME value]" in the answers."""
+    return next(x.split(b"[" + name + b" ")[1].split(b"]")[0] for x in lines if b"[" + name + b" " in x)
+
+
+def test_rfc7162_3_2_5_resync_after_expunge_move_and_flags(server, client, box):
+    client.create(box + "/b")
+    fill(client, box, 6)
+    with raw_login(server) as other:
+        assert b"* ENABLED QRESYNC" in other.command(b"e", b"ENABLE QRESYNC")
+        lines = other.command(b"s", b"SELECT " + box.encode())
+        validity, modseq = code(lines, b"UIDVALIDITY"), code(lines, b"HIGHESTMODSEQ")
+    client.select(box)
+    client.store("2", "+FLAGS.SILENT", "(\\Deleted)")
+    client.expunge()
+    client.store("3", "+FLAGS", "(\\Flagged $Mine)")
+    client.uid("MOVE", "5:6", box + "/b")
+    fill(client, box, 1)
+    with raw_login(server) as other:
+        other.command(b"e", b"ENABLE QRESYNC")
+        select = b"SELECT %s (QRESYNC (%s %%s))" % (box.encode(), validity)
+        lines = other.command(b"s", select % (modseq + b" 1:6"))
+        assert b"* VANISHED (EARLIER) 2,5:6" in lines, lines
+        changed = [x for x in lines if b" FETCH " in x]
+        assert len(changed) == 1 and b"UID 4 FLAGS (" in changed[0] and b"\\Flagged" in changed[0], lines
+        # Without the list of what it knows it hears of the new one too; from where it is now, of nothing.
+        assert len([x for x in other.command(b"t", select % modseq) if b" FETCH " in x]) == 2
+        now = code(lines, b"HIGHESTMODSEQ")
+        assert int(now) > int(modseq)
+        assert not any(b"FETCH" in x or b"VANISHED" in x for x in other.command(b"u", select % now))
+        # What goes from now on is told by UID, and up to which modification all was told.
+        other.command(b"v", b"STORE 1 +FLAGS.SILENT (\\Deleted)")
+        lines = other.command(b"w", b"EXPUNGE")
+        assert lines[0] == b"* VANISHED 1" and int(code(lines, b"HIGHESTMODSEQ")) > int(now)
+        assert b"* VANISHED (EARLIER) 1:2,5:6" in other.command(
+            b"x", b"UID FETCH 1:* (FLAGS) (CHANGEDSINCE %s VANISHED)" % modseq)
+
+
+def test_rfc7162_3_1_3_only_one_of_two_wins(server, client, box):
+    fill(client, box, 2)
+    with raw_login(server) as one, raw_login(server) as two:
+        known = code(one.command(b"s", b"SELECT %s (CONDSTORE)" % box.encode()), b"HIGHESTMODSEQ")
+        two.command(b"s", b"SELECT %s (CONDSTORE)" % box.encode())
+        store = b"STORE 1:2 (UNCHANGEDSINCE %s) +FLAGS.SILENT ($Taken)" % known
+        assert one.command(b"a", store)[-1].startswith(b"a OK STORE")
+        assert two.command(b"a", store)[-1].startswith(b"a OK [MODIFIED 1:2]")
+
+
+def test_rfc3501_2_3_2_recent_is_for_the_first(server, client, box):
+    fill(client, box, 2)
+    with raw_login(server) as one, raw_login(server) as two:
+        assert b"* 2 RECENT" in one.command(b"s", b"EXAMINE " + box.encode())
+        assert b"* 2 RECENT" in one.command(b"s", b"SELECT " + box.encode())
+        assert b"* 0 RECENT" in two.command(b"s", b"SELECT " + box.encode())
+
+
+def test_rfc5258_and_rfc5819_list(server, client, box):
+    client.create(box + "/a/b")
+    client.subscribe(box + "/a/b")
+    client.subscribe(box + "/gone")
+    with raw_login(server) as raw:
+        assert raw.command(b"a", b"LIST (SUBSCRIBED) \"\" %s/* RETURN (STATUS (MESSAGES))" % box.encode())[:-1] == [
+            b'* LIST (\\Subscribed) "/" %s/a/b' % box.encode(), b"* STATUS %s/a/b (MESSAGES 0)" % box.encode(),
+            b'* LIST (\\NonExistent \\Subscribed) "/" %s/gone' % box.encode()]
+        assert raw.command(b"b", b"LIST (SUBSCRIBED RECURSIVEMATCH) \"\" " + box.encode())[:-1] == [
+            b'* LIST () "/" %s ("CHILDINFO" ("SUBSCRIBED"))' % box.encode()]
+
+
 # the rest
 
 

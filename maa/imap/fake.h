@@ -82,6 +82,7 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
 
 #define HELLO                                                                                                \
     "l OK [CAPABILITY IMAP4rev1"                                                                             \
+    " IMAP4rev2"                                                                                             \
     " LITERAL+"                                                                                              \
     " ID"                                                                                                    \
     " ENABLE"                                                                                                \

@@ -166,6 +166,7 @@ void
 put_capabilities(struct buf *out)
 {
     buf_puts(out, "CAPABILITY IMAP4rev1"
+                  " IMAP4rev2"
                   " LITERAL+"
                   " ID"
                   " ENABLE"

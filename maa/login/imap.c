@@ -6,7 +6,7 @@
 static void
 put_capabilities(struct login *s)
 {
-    buf_puts(s->out, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE");
+    buf_puts(s->out, "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE");
     if (!s->tls)
         buf_puts(s->out, " STARTTLS");
     if (!s->clear)
