@@ -67,15 +67,16 @@ put_q(struct buf *out, struct slice in)
  * because programs that fold by bytes exist. */
 struct word {
     struct charset charset;
-    struct slice name; /* of it; empty: none is open */
+    struct slice name; /* of it; perhaps empty: "=?*en?q?a?=" */
+    bool open;
 };
 
 static void
 word_end(struct word *w, struct buf *out)
 {
-    if (w->name.n > 0)
+    if (w->open)
         charset_end(&w->charset, out);
-    w->name = (struct slice){0};
+    w->open = false;
 }
 
 /* "=?charset?encoding?text?=" at the front; its decoded text is put. */
@@ -106,10 +107,11 @@ take_word(struct slice *in, struct word *w, struct buf *out)
         put_q(&raw, text);
     else
         mime_put_decoded(&raw, SLICE("base64"), text);
-    if (!slice_eq_nocase(w->name, charset)) {
+    if (!w->open || !slice_eq_nocase(w->name, charset)) {
         word_end(w, out);
         charset_init(&w->charset, charset);
         w->name = charset;
+        w->open = true;
     }
     charset_feed(&w->charset, buf_slice(&raw), out);
     at = slice_skip(at, end + 2);

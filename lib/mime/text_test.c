@@ -57,6 +57,7 @@ TEST(words)
                  {"=?utf-8?q?=c3?= =?UTF-8?b?oQ==?=", "\xc3\xa1"}, /* cut in a character */
                  {"=?utf-8?q?=c3?= =?koi8-r?b?wQ==?=", "\xef\xbf\xbd\xd0\xb0"},
                  {"=?utf-8?q?what?_?=", "what? "},
+                 {"=?*en?q?a?= =?*en?q?=e1?=", "a\xc3\xa1"}, /* no charset: ended imapd once */
                  {"=?utf-8?X?w6E=?= = x", "=?utf-8?X?w6E=?= = x"}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
