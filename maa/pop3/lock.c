@@ -93,12 +93,15 @@ locks_take(struct locks *l, struct slice account, uint64_t now, uint64_t delay)
 }
 
 void
-locks_give(struct locks *l, struct slice account)
+locks_give(struct locks *l, struct slice account, bool forget)
 {
     struct entry *e = *find(l, account);
 
-    if (e != NULL)
-        e->held = false; /* swept by the next who comes, unless its delay still runs */
+    if (e == NULL)
+        return;
+    e->held = false; /* swept by the next who comes, unless its delay still runs */
+    if (forget)
+        e->again = 0;
 }
 
 size_t

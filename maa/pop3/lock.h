@@ -13,5 +13,6 @@ void locks_free(struct locks *locks);
 /* Takes an account's lock. ST_EXISTS: another session has it; ST_LIMIT: the last one took it less than
  * `delay` ago; ST_MEMORY. `now` and `delay` are of the loop's clock. */
 MUST_CHECK enum status locks_take(struct locks *locks, struct slice account, uint64_t now, uint64_t delay);
-void locks_give(struct locks *locks, struct slice account); /* nothing when nobody has it */
+/* Nothing when nobody has it. forget: there was no session after all, so that no delay runs. */
+void locks_give(struct locks *locks, struct slice account, bool forget);
 size_t locks_n(const struct locks *locks);                  /* entries, held or remembered for their delay */

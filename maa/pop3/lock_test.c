@@ -5,7 +5,7 @@
 /* RFC 1939 4, RFC 2449 6.5 and 8.1 */
 TEST(locks)
 {
-    enum { TAKE, GIVE };
+    enum { TAKE, GIVE, FORGET };
     static const struct {
         int what;
         const char *account;
@@ -23,14 +23,18 @@ TEST(locks)
         {TAKE, "a@x", 150, 50, ST_LIMIT },
         {TAKE, "a@x", 151, 50, ST_OK    },
         {GIVE, "a@x", 0,   0,  ST_OK    },
+        {TAKE, "a@x", 300, 50, ST_OK    },
+        {FORGET, "a@x", 0, 0,  ST_OK    },
+        {TAKE, "a@x", 301, 50, ST_OK    }, /* no session came of it */
+        {GIVE, "a@x", 0,   0,  ST_OK    },
         {GIVE, "b@x", 0,   0,  ST_OK    },
     };
     struct locks *l;
 
     CHECK_INT(0, locks_new(&l), ST_OK);
     for (size_t i = 0; i < COUNT(steps); i++)
-        if (steps[i].what == GIVE)
-            locks_give(l, slice_of(steps[i].account));
+        if (steps[i].what != TAKE)
+            locks_give(l, slice_of(steps[i].account), steps[i].what == FORGET);
         else
             CHECK_INT(i, locks_take(l, slice_of(steps[i].account), steps[i].now, steps[i].delay),
                       steps[i].want);

@@ -110,7 +110,7 @@ session_free(struct session *s)
 {
     close_handle(s);
     if (s->locked)
-        locks_give(self.locks, slice_from(s->user, s->user_n));
+        locks_give(self.locks, slice_from(s->user, s->user_n), s->link == NULL);
     drop_done(&s->pop3.drop);
     free(s);
 }
