@@ -68,8 +68,9 @@ on_deliver(struct smtp_session *s, struct slice prefix)
     char id[MAILLOG_ID_MAX];
 
     assert(begun && s->tx.size == received && received <= MESSAGE_MAX && s->tx.recipients > 0);
+    assert(s->tx.head.hops <= s->policy->max_hops);
     assert(!s->policy->submission || s->user.n > 0);
-    for (size_t i = 0; i < received; i++) {
+    for (size_t i = 0; i < received && s->tx.mail.body != SMTP_BODY_BINARYMIME; i++) {
         assert(body[i] != 0 && (body[i] != '\n' || (i > 0 && body[i - 1] == '\r')));
         assert(body[i] != '\r' || (i + 1 < received && body[i + 1] == '\n'));
     }
@@ -163,6 +164,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                  .max_idle_commands = 50,
                                  .max_hops = 3,
                                  .dsn = true,
+                                         .max_auth_failures = 3,
                                  .session_timeout = SECONDS(60),
                                  .idle_timeout = SECONDS(60),
                                  .data_timeout = SECONDS(60)};
@@ -179,6 +181,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         log_start("fuzz", nowhere, LOG_LEVEL_INFO);
     }
     policy.submission = data[0] & 1;
+    policy.repair_line_ends = (data[0] & 2) != 0;
+    policy.own_senders = (data[0] & 4) != 0;
+    s.trusted = (data[0] & 8) != 0;
     begun = ended = false;
     assert(loop_new(&loop, NULL) == ST_OK && socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
     assert(send(fds[1], data + 1, n - 1, MSG_NOSIGNAL) == (ssize_t)(n - 1) && shutdown(fds[1], SHUT_WR) == 0);

@@ -485,7 +485,7 @@ run(void (*converse)(void), uint64_t credit, uint32_t chunks)
     CHECK_INT(2, channel_new(loop, ends[0], role, 0, routes, on_end, &control), ST_OK);
     msg_boot_put(&boot, &(struct msg_boot){.role = (uint16_t)role,
                                            .root = SLICE("/tmp"),
-                                           .settings = SLICE("domain = dominio.com.uy\nhostname = mx.dominio.com.uy\n"
+                                           .settings = SLICE("domain = dominio.com.uy\nhostname = mx.dominio.com.uy\nown_senders = no\n"
                                                              "message_size = 4M\ncleartext_passwords = yes\n"),
                                            .confinement = SLICE("class=parser")});
     CHECK_INT(4, ipc_send(control, MSG_BOOT, buf_slice(&boot), -1), ST_OK);

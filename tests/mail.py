@@ -84,7 +84,7 @@ CONTENTS = {
     "broken-mime": HEAD + b"Content-Type: multipart/mixed; boundary=\"\r\nContent-Transfer-Encoding: base64\r\n\r\n=?utf-8?b?\r\n",
 }
 
-TRACE = re.compile(rb"(?:(?:Return-Path|Received|Delivered-To):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*", re.I)
+TRACE = re.compile(rb"(?:(?:Return-Path|Received|Delivered-To|Date):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*", re.I)
 
 
 def assert_same(got, sent, where=""):

@@ -68,6 +68,12 @@
     SET(count, max_errors, "20", "1", "10000", "Refused commands until a session is ended.")                          \
     SET(count, max_commands, "100000", "100", "100000000", "Commands until a session is ended.")                      \
     SET(count, max_idle_commands, "100", "10", "1000000", "Commands that bring no message nearer, until one is accepted.") \
+    SET(count, max_auth_failures, "5", "1", "1000", "Failed logins until a session is ended.")                         \
+    SET(count, commands_per_minute, "0", "0", "10000000", "SMTP commands of a session in a minute; 0: any number.")     \
+    SET(duration, greet_pause, "0s", "0s", "1m", "Wait before the greeting of SMTP; who speaks before it is refused.") \
+    SET(bool, own_senders, "yes", "no", "yes", "Submission: MAIL FROM is the account's address, NAME+detail, or <>.")  \
+    SET(bool, repair_line_ends, "no", "no", "yes", "Submission: a CR or LF alone becomes CR LF, and is not refused.")  \
+    SET(addresses, xclient_from, "", "0", "32", "Proxies and filters that are trusted with XCLIENT and XFORWARD.")     \
     SET(count, max_hops, "25", "5", "1000", "Received fields of a message; with more it loops.")                       \
     SET(bool, success_notices, "no", "no", "yes", "Offer DSN (RFC 3461): what NOTIFY=SUCCESS asks is then sent.")      \
     SET(duration, session_timeout, "6h", "1m", "7d", "How long a session may last; no message is cut off.")            \

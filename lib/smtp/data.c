@@ -6,6 +6,7 @@ enum {
     TEXT,       /* inside a line */
     DOT,        /* a dot began the line; it is never given out */
     DOT_CR,     /* and a CR followed, held back: LF would make it the end */
+    SOFT_START, /* repairing: after a line end that was none; a dot is stuffed here too, but never the end */
 };
 
 /* Facts that need every byte, in blocks whose counters fit a byte so that compilers make
@@ -66,6 +67,82 @@ take_text(struct smtp_data *d, const uint8_t *p, size_t n)
     return n;
 }
 
+static void
+hold(struct smtp_data *d, uint8_t c)
+{
+    d->held[d->n_held++] = c;
+}
+
+static void
+end_line(struct smtp_data *d, uint8_t state)
+{
+    hold(d, '\r');
+    hold(d, '\n');
+    d->state = state;
+    d->after_cr = false;
+}
+
+/* One byte when line ends are repaired: at most three are held afterwards. True: it was the end. */
+static bool
+repair_byte(struct smtp_data *d, uint8_t c)
+{
+    if (d->state == DOT_CR) {
+        if (c == '\n')
+            return true;
+        end_line(d, SOFT_START); /* the dot was stuffed, its CR alone */
+    } else if (d->after_cr) {
+        end_line(d, c == '\n' ? LINE_START : SOFT_START);
+        if (c == '\n')
+            return false;
+    }
+    if (c == '\r' && d->state == DOT) {
+        d->state = DOT_CR;
+    } else if (c == '\r') {
+        d->after_cr = true;
+    } else if (c == '\n') {
+        end_line(d, SOFT_START);
+    } else if (c == '.' && d->state == LINE_START) {
+        d->state = DOT;
+    } else if (c == '.' && d->state == SOFT_START) {
+        d->state = TEXT;
+    } else {
+        hold(d, c);
+        d->state = TEXT;
+    }
+    d->nul |= c == 0;
+    d->eight_bit |= (c & 0x80) != 0;
+    return false;
+}
+
+static enum status
+run_repairing(struct smtp_data *d, struct slice *in, uint8_t *out, size_t room, size_t *n)
+{
+    size_t put = 0;
+    enum status st = ST_MORE;
+
+    for (;;) {
+        uint8_t given = 0;
+
+        while (given < d->n_held && put < room) {
+            if (out != NULL)
+                out[put] = d->held[given];
+            put++;
+            given++;
+        }
+        d->n_held = (uint8_t)(d->n_held - given);
+        memmove(d->held, d->held + given, d->n_held);
+        if (d->n_held > 0 || in->n == 0)
+            break;
+        st = repair_byte(d, in->p[0]) ? ST_OK : ST_MORE;
+        *in = slice_skip(*in, 1);
+        if (st == ST_OK)
+            break;
+    }
+    d->size += put;
+    *n = put;
+    return st;
+}
+
 /* out is NULL to skip. */
 static enum status
 run(struct smtp_data *d, struct slice *in, uint8_t *out, size_t room, size_t *n)
@@ -112,7 +189,7 @@ run(struct smtp_data *d, struct slice *in, uint8_t *out, size_t room, size_t *n)
 enum status
 smtp_data_feed(struct smtp_data *d, struct slice *in, uint8_t *out, size_t cap, size_t *n)
 {
-    return run(d, in, out, cap, n);
+    return d->repair ? run_repairing(d, in, out, cap, n) : run(d, in, out, cap, n);
 }
 
 enum status
@@ -120,7 +197,7 @@ smtp_data_skip(struct smtp_data *d, struct slice *in)
 {
     size_t n;
 
-    return run(d, in, NULL, SIZE_MAX, &n);
+    return d->repair ? run_repairing(d, in, NULL, SIZE_MAX, &n) : run(d, in, NULL, SIZE_MAX, &n);
 }
 
 /* Facts of p[0..n): no line is looked for but to see that CR and LF come as pairs. */

@@ -13,6 +13,8 @@
 struct smtp_data {
     uint8_t state; /* enum in data.c */
     bool after_cr; /* the byte before was a CR */
+    bool repair;   /* set by the caller: a CR or LF alone becomes CR LF; the end is still CR LF . CR LF only */
+    uint8_t held[3], n_held; /* repaired, and not yet given out */
     /* Facts, of the message without its end, complete once the end was found. */
     bool bare_cr;  /* a CR without LF after it */
     bool bare_lf;  /* an LF without CR before it */

@@ -121,4 +121,49 @@ TEST(long_lines)
     CHECK(1, d.bare_cr && !d.bare_lf);
 }
 
-TEST_MAIN(smuggling, any_split, long_lines)
+/* With `repair` a CR or LF alone is a line end, and the message's end still CR LF . CR LF alone. */
+TEST(repaired)
+{
+    static const struct row repairs[] = {
+        {S("a\nb\r\n.\r\nQ"), ST_OK, S("a\r\nb\r\n"), S("Q"), 0},
+        {S("a\rb\r\n.\r\nQ"), ST_OK, S("a\r\nb\r\n"), S("Q"), 0},
+        {S("a\n.\nMAIL\r\n.\r\nQ"), ST_OK, S("a\r\n\r\nMAIL\r\n"), S("Q"), 0},
+        {S("a\n.\r\nMAIL\r\n.\r\nQ"), ST_OK, S("a\r\n\r\nMAIL\r\n"), S("Q"), 0},
+        {S("a\r\n.\nMAIL\r\n.\r\nQ"), ST_OK, S("a\r\n\r\nMAIL\r\n"), S("Q"), 0},
+        {S("a\r.\rMAIL\r\n.\r\nQ"), ST_OK, S("a\r\n\r\nMAIL\r\n"), S("Q"), 0},
+        {S("a\r\n.\rMAIL\r\n.\r\nQ"), ST_OK, S("a\r\n\r\nMAIL\r\n"), S("Q"), 0},
+        {S("a\r\r\n.\r\r\nb\r\n.\r\nQ"), ST_OK, S("a\r\n\r\n\r\n\r\nb\r\n"), S("Q"), 0},
+        {S("a\n..b\n.c\r\n..\r\n.\r\nQ"), ST_OK, S("a\r\n.b\r\nc\r\n.\r\n"), S("Q"), 0},
+        {S("a\0b\n\r\n.\r\nQ"), ST_OK, S("a\0b\r\n\r\n"), S("Q"), NUL},
+        {S(".\r\nQ"), ST_OK, S(""), S("Q"), 0},
+        {S("a\n.\n"), ST_MORE, S("a\r\n\r\n"), S(""), 0},
+    };
+
+    for (size_t i = 0; i < COUNT(repairs); i++)
+        for (size_t piece = 1; piece < 20; piece++)
+            for (size_t cap = 1; cap < 8; cap++) {
+                struct smtp_data d = {.repair = true};
+                struct slice all = repairs[i].in;
+                uint8_t out[64];
+                size_t used = 0, n;
+                enum status st = ST_MORE;
+
+                while (st == ST_MORE && all.n > 0) {
+                    struct slice in = slice_sub(all, 0, piece);
+                    size_t had = in.n;
+
+                    do {
+                        st = smtp_data_feed(&d, &in, out + used, cap, &n);
+                        used += n;
+                    } while (st == ST_MORE && (in.n > 0 || n > 0));
+                    all = slice_skip(all, had - in.n);
+                }
+                CHECK_INT(i, st, repairs[i].want);
+                CHECK_SLICE(i, slice_from(out, used), repairs[i].out);
+                CHECK_SLICE(i, all, repairs[i].rest);
+                CHECK_INT(i, d.size, used);
+                CHECK(i, d.nul == ((repairs[i].facts & NUL) != 0) && smtp_data_strict(&d) == !d.nul);
+            }
+}
+
+TEST_MAIN(repaired, smuggling, any_split, long_lines)

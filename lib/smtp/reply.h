@@ -11,6 +11,8 @@
  * client's address). Rows whose text tells more (an identifier, a name) have their fixed part here. */
 #define SMTP_REPLIES(R)                                                                                             \
     R(GREETING, 220, "", "ESMTP Estafeta", "")                                                                      \
+    R(PREGREET, 554, "5.5.1", "You spoke before the greeting",                                                      \
+      "rejecting commands from @ due to pre-greeting traffic")                                                      \
     R(HELLO, 250, "", "", "")                                                                                       \
     R(OK, 250, "2.0.0", "Ok", "")                                                                                   \
     R(RESET, 250, "2.0.0", "Reset", "")                                                                             \
@@ -42,6 +44,8 @@
     R(NOT_NOW, 503, "5.5.1", "Not during a mail transaction", "")                                                   \
     R(TLS_TWICE, 503, "5.5.1", "TLS is already active", "")                                                         \
     R(NOT_LAST, 503, "5.5.0", "Command must end its pipelined group", "")                                           \
+    R(NOT_TRUSTED, 550, "5.7.0", "Not from this host", "@ is not trusted with XCLIENT or XFORWARD")                 \
+    R(NOT_YOURS, 553, "5.7.1", "That sender address is not yours", "sender of @ is not the account's")              \
     R(NO_TOPIC, 504, "5.5.4", "No help on that", "")                                                                \
     R(BAD_CHUNK, 501, "5.5.4", "Expected a number of octets, and perhaps LAST", "")                                 \
     R(BINARY_NEEDS_BDAT, 503, "5.5.1", "BODY=BINARYMIME needs BDAT", "")                                            \
@@ -96,6 +100,10 @@
     R(TOO_MANY_COMMANDS, 421, "4.7.0", "Too many commands, closing the connection", "too many commands of @")       \
     R(TOO_MANY_IDLE_COMMANDS, 421, "4.7.0", "Too many commands without a message, closing the connection",          \
       "too many commands without a message of @")                                                                   \
+    R(TOO_FAST, 421, "4.7.0", "Too many commands in a minute, closing the connection",                              \
+      "too many commands in a minute of @")                                                                         \
+    R(TOO_MANY_FAILURES, 421, "4.7.0", "Too many failed logins, closing the connection",                            \
+      "too many failed logins of @")                                                                                \
     R(SESSION_TOO_LONG, 421, "4.4.5", "Session has lasted too long, closing the connection",                        \
       "session of @ has lasted too long")                                                                           \
     R(NOT_SMTP, 421, "4.7.0", "That is not SMTP, closing the connection", "@ speaks HTTP")

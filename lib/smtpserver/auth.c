@@ -54,6 +54,8 @@ answer_result(struct smtp_session *s, enum status st)
         if (rows[i].st == st)
             row = rows[i].row;
     engine_answer(s, row);
+    if (row == SMTP_R_AUTH_DENIED && ++s->auth_failures >= s->policy->max_auth_failures)
+        engine_bye(s, SMTP_R_TOO_MANY_FAILURES);
 }
 
 /* A challenge may be longer than a reply line (RFC 4954 4). */

@@ -474,5 +474,201 @@ TEST(trace)
                                                    "\tby mx.here with SMTP id id1; ")));
 }
 
-TEST_MAIN(greeting_and_hello, commands, sequence, addresses, parameters, utf8, chunks, refused_chunks,
-          pipelined, budgets, hops, trace)
+/* mta.md 4.4 (6): whatever some server took for an end of a message, in front of a transaction of the
+ * attacker's choice. */
+TEST(smuggling)
+{
+    static const struct {
+        struct slice end;
+        const char *why;
+    } ends[] = {
+        {S("\n.\n"),         "LF alone"},
+        {S("\n.\r\n"),       "LF alone"},
+        {S("\r\n.\n"),       "LF alone"},
+        {S("\r.\r"),         "CR alone"},
+        {S("\r.\r\n"),       "CR alone"},
+        {S("\r\n.\r"),       "CR alone"},
+        {S("\r.\n"),         "LF alone"},
+        {S("\n.\r"),         "LF alone"},
+        {S("\r\r\n.\r\r\n"), "CR alone"},
+        {S("\n\n.\r\n"),     "LF alone"},
+        {S("\r\n\0.\r\n"),   "NUL byte"},
+        {S("\r\n.\0\r\n"),   "NUL byte"},
+        {S("\0\n.\n"),       "NUL byte"},
+        {S("\r\0\n.\r\0\n"), "NUL byte"},
+        {S("\n\r.\n\r"),     "LF alone"},
+        {S("\r\n.\r\r\n"),   "CR alone"},
+    };
+
+    for (size_t i = 0; i < COUNT(ends); i++)
+        for (int bdat = 0; bdat < 2; bdat++)
+            for (int pace = LINES; pace <= WHOLE; pace++) {
+                AUTO_BUF in = BUF_INIT(4096), message = BUF_INIT(1024);
+                struct slice got;
+
+                buf_puts(&message, "a");
+                buf_put(&message, ends[i].end);
+                buf_puts(&message, M R D "smuggled\r\n");
+                buf_puts(&in, H M R);
+                if (bdat)
+                    buf_printf(&in, "BDAT %zu LAST\r\n", message.n);
+                else
+                    buf_puts(&in, D);
+                buf_put(&in, buf_slice(&message));
+                buf_puts(&in, bdat ? Q : ".\r\n" Q);
+                got = talk(&talk_policy, buf_slice(&in), (enum pace)pace);
+                CHECK_SLICE(i, slice_of(talk_codes(got)),
+                            bdat ? "220 250 250 250 550 221" : "220 250 250 250 354 550 221");
+                CHECK(i, slice_find_slice(got, slice_of(ends[i].why)) < got.n);
+                CHECK(i, slice_find_slice(got, SLICE("550 5.6.11")) < got.n);
+                CHECK(i, talk_noted != NULL);
+                CHECK_INT(i, talk_stored().n, 0);
+            }
+}
+
+/* The same where a setting repairs line ends, for submission only: one message, whatever it holds. */
+TEST(repairs)
+{
+    static const struct conversation rows[] = {
+        {"mta.md 4.4", S(H "AUTH PLAIN Z29vZA==\r\n" M R D "a\n.\n" M "b\rc\r\n.\r\n" Q),
+         "220 250 235 250 250 354 250 221",                                                                              NULL,  "a\r\n\r\nMAIL FROM:<a@b>\r\nb\r\nc\r\n"},
+        {"mta.md 4.4", S(H "AUTH PLAIN Z29vZA==\r\n" M R D "a\0\n\r\n.\r\n" Q),
+         "220 250 235 250 250 354 550 221",                                                                              "NUL", ""                                      },
+        {"RFC 3030 2", S(H "AUTH PLAIN Z29vZA==\r\n" M R B("3 LAST") "a\nb" Q),           "220 250 235 250 250 550 221",
+         "LF",                                                                                                                  ""                                      },
+    };
+    static const struct conversation relay[] = {
+        {"mta.md 4.4", S(H M R D "a\nb\r\n.\r\n" Q), "220 250 250 250 354 550 221", "LF alone", ""},
+    };
+    struct smtp_policy policy = talk_policy;
+
+    policy.repair_line_ends = true;
+    CONVERSE(&policy, relay);
+    policy.submission = policy.plaintext_auth = true;
+    CONVERSE(&policy, rows);
+}
+
+TEST(pregreet)
+{
+    static const struct conversation early[] = {
+        {"RFC 5321 3.1", S("HELO spam\r\n" M R D), "554", "554 5.5.1 You spoke", ""},
+    };
+    static const struct conversation late[] = {
+        {"RFC 5321 4.3.1", S(H M R D "x\r\n.\r\n" Q), "220 250 250 250 354 250 221", NULL, "x\r\n"},
+    };
+    struct smtp_policy policy = talk_policy;
+
+    policy.greet_pause = MSEC(2);
+    converse(&policy, early, 1, WHOLE);
+    CHECK(0, talk_noted == smtp_reply(SMTP_R_PREGREET));
+    converse(&policy, early, 1, LINES);
+    talk_waits = true;
+    CONVERSE(&policy, late);
+    talk_waits = false;
+    CHECK_SLICE(1, slice_of(talk_codes(talk(&policy, SLICE(""), WHOLE))),
+                ""); /* it went before the greeting */
+}
+
+TEST(xclient)
+{
+    static const struct conversation stranger[] = {
+        {"XCLIENT", S(H "XCLIENT ADDR=192.0.2.9\r\nXFORWARD ADDR=192.0.2.9\r\n" Q), "220 250 550 550 221",
+         "550 5.7.0", ""},
+    };
+    static const struct conversation trusted[] = {
+        {"XCLIENT",  S(H Q),                                                                            "220 250 221",         "250-XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT\r\n", ""     },
+        {"XCLIENT",  S(H "XCLIENT NAME=spike.example ADDR=192.0.2.9\r\n" M H M R D "x\r\n.\r\n" Q),
+         "220 250 220 503 250 250 250 354 250 221",                                                                            NULL,                                                          "x\r\n"},
+        {"XCLIENT",  S("XCLIENT ADDR=x\r\nXCLIENT\r\nXCLIENT LOGIN=root\r\n" Q),                        "220 501 501 501 221", NULL,
+         ""                                                                                                                                                                                          },
+        {"XCLIENT",  S(H M "XCLIENT ADDR=192.0.2.9\r\n" Q),                                             "220 250 250 503 221", NULL,                                                          ""     },
+        {"XFORWARD", S(H "XFORWARD NAME=spike.example ADDR=192.0.2.9 IDENT=q SOURCE=REMOTE\r\n" M R Q),
+         "220 250 250 250 250 221",                                                                                            NULL,                                                          ""     },
+    };
+
+    CONVERSE(&talk_policy, stranger);
+    talk_trusted = true;
+    CONVERSE(&talk_policy, trusted);
+    (void)talk(&talk_policy, trusted[1].in, LINES);
+    talk_trusted = false;
+    CHECK(0, slice_find_slice(talk_prefix(), SLICE("Received: from c (spike.example [192.0.2.9])\r\n")) <
+                 talk_prefix().n);
+}
+
+#define A "AUTH PLAIN Z29vZA==\r\n"
+
+TEST(authentication)
+{
+    static const struct conversation rows[] = {
+        {"RFC 4954 3", S(H Q),                                                                    "220 250 221",             "250-AUTH ",                                ""},
+        {"RFC 4954 4", S(H A Q),                                                                  "220 250 235 221",         "235 2.7.0",                                ""},
+        {"RFC 4954 4", S(H "auth plain Z29vZA==\r\n" Q),                                          "220 250 235 221",         NULL,                                       ""},
+        {"RFC 4954 4", S(H "AUTH PLAIN\r\nZ29vZA==\r\n" Q),                                       "220 250 334 235 221",     "334 Z28=\r\n",                             ""},
+        {"RFC 4954 4", S(H "AUTH PLAIN\r\n*\r\n" A Q),                                            "220 250 334 501 235 221", "501 5.7.0",                                ""},
+        {"RFC 4954 4", S(H "AUTH PLAIN =\r\n" Q),                                                 "220 250 535 221",         NULL,
+         ""                                                                                                                                                                }, /* an empty initial response */
+        {"RFC 4954 4", S(H "AUTH PLAIN Z29v ZA==\r\nAUTH PLAIN Z29vZA\r\nAUTH PLAIN ====\r\n" Q),
+         "220 250 501 501 501 221",                                                                                          "501 5.5.2",                                ""},
+        {"RFC 4954 4", S(H "AUTH\r\nAUTH X\r\n" Q),                                               "220 250 501 504 221",     "504 5.5.4",                                ""},
+        {"RFC 4954 4", S(H A A Q),                                                                "220 250 235 503 221",     "503 5.5.1 Already",                        ""},
+        {"RFC 4954 4", S(H A M A Q),                                                              "220 250 235 250 503 221", "503 5.5.1 Not during",                     ""},
+        {"RFC 4954 4", S(A Q),                                                                    "220 503 221",             NULL,                                       ""},
+        {"RFC 4954 6", S(H "AUTH PLAIN YmFk\r\n" M Q),                                            "220 250 535 530 221",     "535 5.7.8",                                ""},
+        {"RFC 4954 6", S(H M "VRFY a\r\nEXPN a\r\nNOOP\r\nRSET\r\nHELP\r\n" Q),
+         "220 250 530 530 530 250 250 214 221",                                                                              "530 5.7.0",                                ""},
+        {"RFC 4954 6", S(H B("6 LAST") "QUIT\r\n" Q),                                             "220 250 503 221",         NULL,                                       ""},
+        {"RFC 4954 5",
+         S(H A "MAIL FROM:<a@b> AUTH=<>\r\nRSET\r\nMAIL FROM:<e@b> AUTH=e+3Dmc2@b\r\nRSET\r\nMAIL FROM:<a@b> "
+               "AUTH=\r\nMAIL FROM:<a@b> AUTH=a+0Ab\r\n" Q),
+         "220 250 235 250 250 250 250 501 501 221",                                                                          NULL,                                       ""},
+        {"mta.md 1.8", S(H "AUTH PLAIN YmFk\r\nAUTH PLAIN YmFk\r\nAUTH PLAIN YmFk\r\n" A),
+         "220 250 535 535 535 421",                                                                                          "421 4.7.0 mx.here Too many failed logins", ""},
+    };
+    static const struct conversation clear[] = {
+        {"RFC 4954 4", S(H A M Q), "220 250 538 530 221", "538 5.7.11", ""},
+    };
+    struct smtp_policy policy = talk_policy;
+
+    policy.submission = true;
+    CONVERSE(&policy, clear);
+    policy.plaintext_auth = true;
+    CONVERSE(&policy, rows);
+}
+
+TEST(submitted)
+{
+    static const struct conversation rows[] = {
+        {"RFC 6409 6.1", S(H A M "MAIL FROM:<usr2@here>\r\nMAIL FROM:<usr1@elsewhere>\r\n" Q),
+         "220 250 235 553 553 553 221",                 "553 5.7.1", ""},
+        {"RFC 6409 6.1",
+         S(H A "MAIL FROM:<usr1@here>\r\nRSET\r\nMAIL FROM:<USR1+box@Here>\r\nRSET\r\nMAIL "
+               "FROM:<\"usr1\"@here>\r\nRSET\r\nMAIL FROM:<>\r\n" Q),
+         "220 250 235 250 250 250 250 250 250 250 221", NULL,        ""},
+        {"RFC 6409 6.1",
+         S(H A "MAIL FROM:<+usr1@here>\r\nMAIL FROM:<usr1x@here>\r\nMAIL FROM:<usr@here>\r\n" Q),
+         "220 250 235 553 553 553 221",                 NULL,        ""},
+    };
+    static const struct slice bare = S(H A M R D "Subject: x\r\n\r\nDate: y\r\n.\r\n" Q);
+    static const struct slice whole = S(H A M R D "Date: x\r\nMESSAGE-ID: <1@b>\r\n\r\n.\r\n" Q);
+    struct smtp_policy policy = talk_policy;
+
+    policy.submission = policy.plaintext_auth = policy.own_senders = true;
+    CONVERSE(&policy, rows);
+    policy.own_senders = false;
+    (void)talk(&policy, bare, LINES);
+    CHECK(0,
+          slice_find_slice(talk_prefix(), SLICE("with ESMTPA id id1\r\n")) < talk_prefix().n); /* RFC 3848 */
+    CHECK(0, slice_find_slice(talk_prefix(), SLICE("\r\nDate: ")) < talk_prefix().n); /* RFC 6409 8.2 */
+    CHECK(0,
+          slice_find_slice(talk_prefix(), SLICE("\r\nMessage-ID: <")) < talk_prefix().n); /* RFC 6409 8.3 */
+    CHECK(0, slice_find_slice(talk_prefix(), SLICE(".id1@mx.here>\r\n")) == talk_prefix().n - 15);
+    (void)talk(&policy, whole, LINES);
+    CHECK(1, slice_find_slice(talk_prefix(), SLICE("\r\nDate: ")) == talk_prefix().n);
+    CHECK(1, slice_find_slice(talk_prefix(), SLICE("Message-ID:")) == talk_prefix().n);
+    policy.submission = false; /* a relay adds nothing but its trace (RFC 5321 6.4) */
+    (void)talk(&policy, (struct slice)S(H M R D "Subject: x\r\n\r\n.\r\n" Q), LINES);
+    CHECK(2, slice_find_slice(talk_prefix(), SLICE("\r\nDate: ")) == talk_prefix().n);
+}
+
+TEST_MAIN(smuggling, repairs, pregreet, xclient, authentication, submitted, greeting_and_hello, commands,
+          sequence, addresses, parameters, utf8, chunks, refused_chunks, pipelined, budgets, hops, trace)

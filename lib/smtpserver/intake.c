@@ -2,9 +2,9 @@
  * whole. */
 #include "smtpserver/engine.h"
 
-#define PREFIX_MAX 3584u /* Return-Path and Received: five names of at most 255 bytes, a path, fixed words   \
-                          */
-#define DATA_FACTOR 2u   /* a refused message is read on for at most this times the limit */
+#define PREFIX_MAX                                                                                           \
+    4096u /* Return-Path, Received, Date, Message-ID: six names of at most 255 bytes, a path, words */
+#define DATA_FACTOR 2u /* a refused message is read on for at most this times the limit */
 
 /* The next bytes of the message, or of its chunk, out of *in. out: NULL when they are not wanted. */
 static enum status
@@ -113,6 +113,34 @@ receive(struct smtp_session *s, enum status *why)
     return ended ? ST_OK : skip(s);
 }
 
+/* What a submitted message lacks (RFC 6409 8.2, 8.3). */
+static void
+complete(struct smtp_session *s, struct buf *prefix)
+{
+    uint8_t bytes[320];
+    struct buf id = BUF_FIXED(bytes);
+
+    if (!s->tx.head.date) {
+        buf_puts(prefix, "Date: ");
+        smtp_date_put(prefix, s->tx.received);
+        buf_puts(prefix, "\r\n");
+    }
+    if (s->tx.head.message_id)
+        return;
+    buf_putc(&id, '<');
+    buf_put_u64(&id, s->tx.received);
+    buf_putc(&id, '.');
+    buf_put(&id, s->tx.id);
+    buf_putc(&id, '@');
+    buf_puts(&id, s->policy->host);
+    buf_putc(&id, '>');
+    buf_puts(prefix, "Message-ID: ");
+    buf_put(prefix, buf_slice(&id));
+    buf_puts(prefix, "\r\n");
+    s->tx.message_id = engine_keep(s, buf_slice(&id));
+    s->arena.failed = false; /* the log can do without */
+}
+
 static void
 put_prefix(struct smtp_session *s, struct buf *prefix)
 {
@@ -130,9 +158,12 @@ put_prefix(struct smtp_session *s, struct buf *prefix)
         .when = s->tx.received,
     };
 
+    trace.peer_name = buf_slice(&s->peer_name);
     memcpy(trace.peer, s->peer, sizeof(trace.peer));
     smtp_return_path_put(prefix, s->tx.mail.from);
     smtp_received_put(prefix, &trace);
+    if (s->policy->submission)
+        complete(s, prefix);
 }
 
 /* The body is whole and good: the answer is the store's. */
@@ -250,6 +281,7 @@ engine_data(struct smtp_session *s, struct slice args)
         engine_tx_reset(s);
         return;
     }
+    s->tx.data.repair = s->policy->submission && s->policy->repair_line_ends;
     engine_answer(s, SMTP_R_SEND_MESSAGE);
     engine_flush(s);
     st = s->over ? ST_CLOSED : receive(s, &why);

@@ -13,7 +13,7 @@ relay(const struct smtp_session *s, char *to, size_t cap)
     struct buf text = BUF_FIXED(bytes);
 
     buf_putc(&text, '[');
-    smtp_address_put(&text, s->peer);
+    smtp_address_put(&text, s->forwarded ? s->origin : s->peer);
     buf_putc(&text, ']');
     (void)slice_to_cstr(buf_slice(&text), to, cap);
     return to;

@@ -25,6 +25,7 @@ struct offer {
     unsigned refs;
     struct smtp_policy policy,
         local; /* local: for clients on this host, who may send passwords in the clear */
+    struct conf_addresses trusted; /* with XCLIENT and XFORWARD */
     char host[256], domain[256];
 };
 
@@ -101,12 +102,18 @@ load(struct slice text, struct err *err)
         .max_errors = (uint32_t)got.max_errors,
         .max_commands = (uint32_t)got.max_commands,
         .max_idle_commands = (uint32_t)got.max_idle_commands,
+        .max_auth_failures = (uint32_t)got.max_auth_failures,
+        .commands_per_minute = (uint32_t)got.commands_per_minute,
+        .own_senders = got.own_senders,
+        .repair_line_ends = got.repair_line_ends,
+        .greet_pause = got.greet_pause,
         .max_hops = (uint32_t)got.max_hops,
         .dsn = got.success_notices,
         .session_timeout = got.session_timeout,
         .idle_timeout = got.smtp_idle_timeout,
         .data_timeout = got.data_timeout,
     };
+    offer->trusted = got.xclient_from;
     offer->local = offer->policy;
     offer->local.plaintext_auth = true;
     offer_release(self.offer);
@@ -252,7 +259,10 @@ on_conn(struct ipc_request *r)
     }
     c->id = m.conn;
     memcpy(c->session.peer, m.peer.p, 16);
-    c->session.policy = on_this_host(c->session.peer) ? &c->offer->local : &c->offer->policy;
+    c->session.on_this_host = on_this_host(c->session.peer);
+    c->session.policy = c->session.on_this_host ? &c->offer->local : &c->offer->policy;
+    c->session.trusted = c->offer->trusted.n > 0 &&
+                         conf_addresses_cover(&c->offer->trusted, slice_from(c->session.peer, 16));
     c->session.backend = &backend;
     c->session.owner = c;
     c->session.tls = m.tls != 0;
@@ -526,6 +536,8 @@ on_deliver(struct smtp_session *s, struct slice prefix)
         st = deliver_all(s, c->body, prefix);
     if (st == ST_STALE) /* an account went since RCPT */
         seen_forget();
+    if (c->message_id[0] == '\0')
+        (void)slice_to_cstr(s->tx.message_id, c->message_id, sizeof(c->message_id));
     maillog_from(s, self.kind->daemon, c->message_id); /* with the other lines: one system call */
     maillog_to(s, st, clock_real());
     body_close(c->body);

@@ -1,6 +1,7 @@
 #include "smtpserver/session.h"
 
 #include "sasl/mechanism.h"
+#include "smtp/xclient.h"
 #include "smtpserver/engine.h"
 
 #define TX_MAX      (1024u * 1024u) /* 1000 recipients with long addresses and parameters fit */
@@ -9,7 +10,7 @@
 
 /* The last of its group; a user that is known; no argument; TLS or AUTH being offered. IDLE brings no message
  * nearer, and is counted: max_idle_commands. */
-enum { LAST = 1, OWNER_KNOWN = 2, NO_ARGS = 4, OFFERS_TLS = 8, OFFERS_AUTH = 16, IDLE = 32 };
+enum { LAST = 1, OWNER_KNOWN = 2, NO_ARGS = 4, OFFERS_TLS = 8, OFFERS_AUTH = 16, IDLE = 32, TRUSTED = 64 };
 
 struct command {
     const char *verb;
@@ -89,7 +90,7 @@ engine_keep(struct smtp_session *s, struct slice bytes)
 bool
 engine_offers_auth(const struct smtp_session *s)
 {
-    return s->policy->submission && s->backend->auth != NULL && (s->tls || s->policy->plaintext_auth);
+    return s->policy->submission && s->backend->auth != NULL && (s->tls || (s->policy->plaintext_auth && !s->proxied));
 }
 
 static bool
@@ -197,6 +198,9 @@ on_ehlo(struct smtp_session *s, struct slice args)
         if (keywords[i].put != NULL)
             keywords[i].put(s, &text);
     }
+    if (s->trusted)
+        buf_puts(&text, "\nXCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT"
+                        "\nXFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE");
     engine_answer_text(s, SMTP_R_HELLO, buf_slice(&text));
 }
 
@@ -251,6 +255,59 @@ on_starttls(struct smtp_session *s, struct slice args)
         s->backend->starttls(s, fd);
 }
 
+static void
+put_greeting(const struct smtp_session *s, struct buf *to)
+{
+    buf_puts(to, s->policy->host);
+    buf_putc(to, ' ');
+    buf_puts(to, smtp_reply(SMTP_R_GREETING)->text);
+}
+
+/* A proxy's word on who its client is: the session begins again as if that one had connected. */
+static void
+on_xclient(struct smtp_session *s, struct slice args)
+{
+    uint8_t bytes[400];
+    struct buf text = BUF_FIXED(bytes);
+    struct smtp_xclient client;
+
+    if (smtp_xclient_parse(args, &client) != ST_OK) {
+        engine_answer(s, SMTP_R_SYNTAX);
+        return;
+    }
+    engine_tx_reset(s);
+    s->state = IN_START;
+    s->esmtp = s->forwarded = false;
+    buf_clear(&s->helo);
+    buf_clear(&s->peer_name);
+    buf_clear(&s->user);
+    s->proxied = true;
+    if (client.has_addr)
+        memcpy(s->peer, client.addr, sizeof(s->peer));
+    if (client.has_name && smtp_unxtext(&s->peer_name, client.name) != ST_OK)
+        buf_clear(&s->peer_name);
+    if (client.has_helo && smtp_unxtext(&s->helo, client.helo) != ST_OK)
+        buf_clear(&s->helo);
+    put_greeting(s, &text);
+    engine_answer_text(s, SMTP_R_GREETING, buf_slice(&text));
+}
+
+/* A filter's word on where its message is from, for the log alone. */
+static void
+on_xforward(struct smtp_session *s, struct slice args)
+{
+    struct smtp_xclient client;
+
+    if (smtp_xclient_parse(args, &client) != ST_OK) {
+        engine_answer(s, SMTP_R_SYNTAX);
+        return;
+    }
+    s->forwarded = client.has_addr;
+    if (client.has_addr)
+        memcpy(s->origin, client.addr, sizeof(s->origin));
+    engine_answer(s, SMTP_R_OK);
+}
+
 /* A browser that was made to speak to us (ALPACA): what it says next would be commands of somebody else's
  * choice. */
 static void
@@ -278,13 +335,15 @@ static const struct command commands[] = {
     {"QUIT",     on_quit,     IN_ANY,            NO_ARGS,                     "QUIT",                             "RFC 5321 4.1.1.10"},
     {"STARTTLS", on_starttls, IN_GREETED,        OFFERS_TLS | LAST | NO_ARGS, "STARTTLS",                         "RFC 3207 4"       },
     {"AUTH",     engine_auth, IN_GREETED,        OFFERS_AUTH | LAST,          "AUTH mechanism [response]",        "RFC 4954 4"       },
- /* known, and not offered */
+    {"XCLIENT", on_xclient, IN_START | IN_GREETED, TRUSTED | LAST, NULL, "XCLIENT_README"},
+    {"XFORWARD", on_xforward, IN_GREETED, TRUSTED, NULL, "XFORWARD_README"},
+    /* known, and not offered */
     {"ETRN",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 1985"         },
     {"TURN",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.1"     },
     {"SEND",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
     {"SOML",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
     {"SAML",     NULL,        IN_ANY,            0,                           NULL,                               "RFC 5321 F.6"     },
- /* of another protocol */
+    /* of another protocol */
     {"GET",      on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.1"   },
     {"POST",     on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.3"   },
     {"PUT",      on_http,     IN_ANY,            0,                           NULL,                               "RFC 9110 9.3.4"   },
@@ -349,6 +408,8 @@ check(struct smtp_session *s, const struct command *cmd, struct slice args)
 
     if (cmd->run == NULL)
         return SMTP_R_NOT_OFFERED;
+    if ((cmd->needs & TRUSTED) && !s->trusted)
+        return SMTP_R_NOT_TRUSTED;
     if ((cmd->needs & OFFERS_TLS) && s->tls)
         return SMTP_R_TLS_TWICE;
     if (((cmd->needs & OFFERS_TLS) && !offers_tls(s)) ||
@@ -391,24 +452,35 @@ command(struct smtp_session *s, struct slice line)
 static void
 check_budgets(struct smtp_session *s)
 {
+    uint64_t now = loop_now(s->stream.loop);
+
     s->commands++;
+    if (now - s->minute > SECONDS(60)) {
+        s->minute = now;
+        s->in_minute = 0;
+    }
+    s->in_minute++;
     if (s->over)
         return;
     if (s->errors > s->policy->max_errors)
         engine_bye(s, SMTP_R_TOO_MANY_ERRORS);
     else if (s->commands > s->policy->max_commands)
         engine_bye(s, SMTP_R_TOO_MANY_COMMANDS);
+    else if (s->policy->commands_per_minute > 0 && s->in_minute > s->policy->commands_per_minute)
+        engine_bye(s, SMTP_R_TOO_FAST);
     else if (s->idle_commands > s->policy->max_idle_commands)
         engine_bye(s, SMTP_R_TOO_MANY_IDLE_COMMANDS);
     else if (s->stopping && !s->in_data) /* between chunks it is not cut off */
         engine_bye(s, SMTP_R_STOPPING);
-    else if (s->state == IN_GREETED && loop_now(s->stream.loop) - s->began > s->policy->session_timeout)
+    else if (s->state == IN_GREETED && now - s->began > s->policy->session_timeout)
         engine_bye(s, SMTP_R_SESSION_TOO_LONG);
 }
 
 static bool
 end(struct smtp_session *s)
 {
+    if (s->greeting)
+        loop_timer_stop(s->stream.loop, &s->greet);
     engine_tx_reset(s);
     engine_flush(s);
     /* The last reply is worth a moment's wait, no more: its reader may be gone. */
@@ -416,6 +488,7 @@ end(struct smtp_session *s)
         s->lost = true;
     stream_close(&s->stream);
     buf_done(&s->helo);
+    buf_done(&s->peer_name);
     buf_done(&s->user);
     arena_done(&s->arena);
     s->backend->ended(s);
@@ -475,25 +548,68 @@ idled(void *arg)
     (void)end(s);
 }
 
-void
-smtp_session_start(struct smtp_session *s)
+static void
+greet(struct smtp_session *s)
 {
     uint8_t bytes[400], room[SMTP_REPLY_LINE_MAX];
     struct buf text = BUF_FIXED(bytes), greeting = BUF_FIXED(room);
     const struct smtp_reply *r = smtp_reply(SMTP_R_GREETING);
 
+    put_greeting(s, &text);
+    smtp_reply_put(&greeting, r->code, r->enhanced, buf_slice(&text));
+    stream_put_now(&s->stream, buf_slice(&greeting));
+}
+
+/* It waited for the greeting, as RFC 5321 3.1 wants. */
+static void
+on_greet(struct timer *t)
+{
+    struct smtp_session *s = (struct smtp_session *)(void *)((uint8_t *)t - offsetof(struct smtp_session, greet));
+
+    s->greeting = false;
+    greet(s);
+    stream_serve(&s->stream, serve, idled, s, engine_deadline(s));
+}
+
+/* Bytes before the greeting: a client that does not listen will not hear of its errors either. */
+static bool
+pregreet(void *arg)
+{
+    struct smtp_session *s = arg;
+    uint8_t room[SMTP_REPLY_LINE_MAX + REPLY_ROOM];
+
+    if (!s->greeting) /* its time came in the same round */
+        return serve(s);
+    loop_timer_stop(s->stream.loop, &s->greet);
+    s->greeting = false;
+    s->replies = BUF_FIXED(room);
+    s->over = true;
+    if (stream_pending(&s->stream).n > 0 || stream_more(&s->stream, loop_now(s->stream.loop) + SECONDS(1)) == ST_OK)
+        engine_answer(s, SMTP_R_PREGREET);
+    else
+        s->lost = true;
+    return end(s);
+}
+
+void
+smtp_session_start(struct smtp_session *s)
+{
     s->state = IN_START;
-    s->began = loop_now(s->stream.loop);
+    s->began = s->minute = loop_now(s->stream.loop);
     s->helo = BUF_INIT(SMTP_DOMAIN_MAX);
+    s->peer_name = BUF_INIT(SMTP_DOMAIN_MAX);
     s->user = BUF_INIT(1024);
     s->arena = ARENA_INIT(TX_MAX);
     engine_tx_reset(s);
-    buf_puts(&text, s->policy->host);
-    buf_putc(&text, ' ');
-    buf_puts(&text, r->text);
-    smtp_reply_put(&greeting, r->code, r->enhanced, buf_slice(&text));
+    if (s->policy->greet_pause > 0 && !s->resumed && !s->on_this_host) {
+        s->greeting = true;
+        s->greet.fire = on_greet;
+        loop_timer(s->stream.loop, &s->greet, s->began + s->policy->greet_pause);
+        stream_serve(&s->stream, pregreet, idled, s, engine_deadline(s));
+        return;
+    }
     if (!s->resumed) /* RFC 3207 4.2: the client speaks first after STARTTLS */
-        stream_put_now(&s->stream, buf_slice(&greeting));
+        greet(s);
     stream_serve(&s->stream, serve, idled, s, engine_deadline(s));
 }
 

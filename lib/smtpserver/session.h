@@ -25,11 +25,14 @@ struct smtp_policy {
     bool plaintext_auth; /* AUTH is offered without TLS: loopback and tests only */
     bool starttls;
     bool scram_sha1, external_names, external_fingerprints; /* mechanisms that are set up */
+    bool repair_line_ends; /* submission only: a CR or LF alone becomes CR LF */
+    bool own_senders;      /* submission: MAIL names the account that logged in, or nobody */
     bool dsn; /* RFC 3461 is offered: somebody sends the notices of success */
     uint64_t message_size;
     uint32_t max_recipients, max_errors, max_commands, max_hops;
+    uint32_t max_auth_failures, commands_per_minute; /* 0: any number */
     uint32_t max_idle_commands; /* that bring no message nearer, until one is accepted */
-    uint64_t idle_timeout, data_timeout, session_timeout; /* ns; data_timeout: of the whole of a message */
+    uint64_t idle_timeout, data_timeout, session_timeout, greet_pause; /* ns; data_timeout: of the whole of a message */
 };
 
 struct smtp_recipient {
@@ -47,6 +50,7 @@ struct smtp_tx {
     uint32_t recipients;
     uint64_t received; /* ns since 1970: when DATA began */
     uint64_t size;
+    struct slice message_id; /* when we made it */
     struct slice id; /* set by body_begin, in the arena: for Received, the log and the 250 */
     /* the engine's */
     bool open;       /* body_begin was answered by ST_OK, and neither body_drop nor deliver came yet */
@@ -88,6 +92,9 @@ struct smtp_session {
     void *owner; /* the backend's */
     struct stream stream;
     uint8_t peer[16];
+    bool trusted; /* with XCLIENT and XFORWARD */
+    bool proxied; /* by XCLIENT: the policy was chosen for the proxy, so its clear-text AUTH does not hold */
+    bool on_this_host; /* no pause before the greeting */
     unsigned sasl; /* what there is for mechanisms: NEEDS_ of sasl/mechanism.h */
     bool tls, resumed; /* resumed: back from STARTTLS, no greeting */
     struct slice tls_version, cipher; /* the owner's, as long as the session */
@@ -96,9 +103,14 @@ struct smtp_session {
     bool esmtp, over, lost, stopping, shed;
     bool in_data; /* a message is coming: between its chunks too */
     uint32_t errors, commands, idle_commands;
-    uint64_t began;
+    uint32_t auth_failures, in_minute;
+    uint64_t began, minute;
+    struct timer greet;
+    bool greeting; /* the greeting waits */
+    bool forwarded; /* XFORWARD told whom the log shall name */
+    uint8_t origin[16];
     struct buf replies; /* of a pipelined group, in the serving fiber's stack */
-    struct buf helo, user; /* user: empty until AUTH */
+    struct buf helo, peer_name, user; /* peer_name: told by XCLIENT; user: empty until AUTH */
     struct arena arena;           /* of the transaction */
     struct smtp_tx tx;
 };

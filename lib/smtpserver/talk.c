@@ -12,6 +12,7 @@ static size_t received, n_stored, n_prefix, begun, finished;
 size_t talk_handed;
 enum status talk_begin_says, talk_room_says, talk_deliver_says;
 static bool ended;
+bool talk_trusted, talk_waits;
 const struct smtp_reply *talk_noted;
 
 static enum status
@@ -145,6 +146,7 @@ const struct smtp_policy talk_policy = {.host = "mx.here",
                                         .max_idle_commands = 10,
                                         .max_hops = 5,
                                         .dsn = true,
+                                        .max_auth_failures = 3,
                                         .session_timeout = SECONDS(60),
                                         .idle_timeout = MSEC(300),
                                         .data_timeout = MSEC(2000)};
@@ -181,10 +183,15 @@ talk(const struct smtp_policy *policy, struct slice in, enum pace pace)
     ended = false;
     assert_int_equal(loop_new(&loop, NULL), ST_OK);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    talk_session = (struct smtp_session){.policy = policy, .backend = &backend};
+    talk_session = (struct smtp_session){.policy = policy, .backend = &backend, .trusted = talk_trusted};
     memcpy(talk_session.peer, (uint8_t[16]){[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, 16);
     stream_init(&talk_session.stream, loop, fds[0]);
     smtp_session_start(&talk_session);
+    if (talk_waits) {
+        loop_timer(loop, &stop, clock_mono() + MSEC(10));
+        assert_int_equal(loop_run(loop, NULL), ST_OK);
+        loop_timer_stop(loop, &stop);
+    }
     for (size_t at = 0, some; at < in.n && !ended; at += some) {
         some = next_said(in, at, pace);
         if (send(fds[1], in.p + at, some, MSG_NOSIGNAL) != (ssize_t)some)

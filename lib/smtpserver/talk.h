@@ -11,6 +11,8 @@ enum pace { BYTES, LINES, WHOLE };
 extern const struct smtp_policy talk_policy; /* of a relay, with small limits */
 extern struct smtp_session talk_session;     /* the last one */
 extern enum status talk_begin_says, talk_room_says, talk_deliver_says;
+extern bool talk_trusted;  /* the next session's client, with XCLIENT */
+extern bool talk_waits;    /* for the greeting */
 extern size_t talk_handed;                  /* to TLS */
 extern const struct smtp_reply *talk_noted; /* the last one for the log, or NULL */
 

@@ -22,6 +22,22 @@ answer_bad_address(struct smtp_session *s, enum status st, enum smtp_row row, co
     engine_answer_text(s, st == ST_UNSUPPORTED ? SMTP_R_UNSUPPORTED : row, slice_of(err->text));
 }
 
+/* Is it the account that logged in, with or without a detail, or nobody (a notice)? */
+static bool
+owns(const struct smtp_session *s, struct smtp_path from)
+{
+    uint8_t bytes[SMTP_LOCAL_MAX];
+    struct buf text = BUF_FIXED(bytes);
+    struct slice user = buf_slice(&s->user), name = take_until(&user, '@'), local;
+
+    if (!s->policy->submission || !s->policy->own_senders || smtp_path_null(from))
+        return true;
+    smtp_local_unquote(&text, from.local);
+    local = buf_slice(&text);
+    return buf_ok(&text) && slice_eq_nocase(take_until(&local, '+'), name) && take_byte(&user, '@') &&
+           slice_eq_nocase(from.domain, user);
+}
+
 void
 engine_mail(struct smtp_session *s, struct slice args)
 {
@@ -35,6 +51,10 @@ engine_mail(struct smtp_session *s, struct slice args)
     }
     if (mail.has_size && mail.size > s->policy->message_size) { /* RFC 1870 6.1 */
         engine_answer(s, SMTP_R_TOO_LARGE);
+        return;
+    }
+    if (!owns(s, mail.from)) { /* RFC 6409 6.1 */
+        engine_answer(s, SMTP_R_NOT_YOURS);
         return;
     }
     mail.from.local = engine_keep(s, mail.from.local);
