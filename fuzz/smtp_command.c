@@ -1,7 +1,8 @@
-/* Command lines: every failure has printable words, and xtext that was let pass decodes. */
+/* Command lines, BDAT and XCLIENT too: every failure has printable words, and xtext that was let pass decodes. */
 #include <assert.h>
 
 #include "smtp/command.h"
+#include "smtp/xclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -28,6 +29,21 @@ check_xtext(struct slice xtext)
     assert(smtp_unxtext(&twice, buf_slice(&again)) == ST_OK && slice_eq(buf_slice(&twice), buf_slice(&plain)));
 }
 
+static void
+check_others(struct slice args)
+{
+    struct smtp_xclient client;
+    uint64_t size;
+    bool last;
+
+    if (smtp_bdat_parse(args, &size, &last) == ST_OK)
+        assert(ascii_digit(args.p[0]) && size <= UINT64_MAX / 4);
+    if (smtp_xclient_parse(args, &client) == ST_OK) {
+        check_xtext(client.name);
+        check_xtext(client.helo);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -40,12 +56,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
     if (n == 0 || n > SMTP_COMMAND_MAX)
         return 0;
-    offered = data[0] & 31u;
+    offered = data[0] & 63u;
     if (smtp_command_split(slice_from(data + 1, n - 1), &verb, &args) != ST_OK)
         return 0;
     assert(verb.n > 0 && verb.n + args.n <= n - 1);
     if (smtp_helo_parse(args, &name) == ST_OK)
         assert(name.n > 0 && name.n <= SMTP_DOMAIN_MAX);
+    check_others(args);
     st = smtp_mail_parse(args, offered, &mail, &err);
     check_words(st, &err);
     if (st == ST_OK) {
@@ -58,7 +75,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     check_words(st, &err);
     if (st == ST_OK) {
         assert(!smtp_path_null(rcpt.to));
-        check_xtext(rcpt.orcpt);
+        if (slice_eq_nocase(rcpt.orcpt_type, SLICE("utf-8"))) /* RFC 6533 3: its own encoding */
+            for (size_t i = 0; i < rcpt.orcpt.n; i++)
+                assert(rcpt.orcpt.p[i] > 0x20 && rcpt.orcpt.p[i] != 0x7f);
+        else
+            check_xtext(rcpt.orcpt);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* DATA in any pieces is DATA in one piece, and both are what a plain reading of RFC 5321
+/* DATA in any pieces (repaired, or as chunks, too) is DATA in one piece, and both are what a plain reading of RFC 5321
  * says: first byte and size choose the pieces, the rest is the message. */
 #include <assert.h>
 #include <stdlib.h>
@@ -43,6 +43,64 @@ unstuffed(const uint8_t *p, size_t n)
     return size;
 }
 
+/* Repaired it ends at the same byte, in whatever pieces, and no CR or LF is left alone. */
+static void
+check_repair(struct slice all, uint32_t random, enum status want, size_t rest)
+{
+    struct smtp_data d = {.repair = true};
+    uint8_t *out = malloc(all.n * 2 + 8);
+    size_t n = 0, some;
+    enum status st = ST_MORE;
+
+    assert(out != NULL);
+    while (st == ST_MORE && all.n > 0) {
+        struct slice in = slice_sub(all, 0, 1 + (random >> 16) % 7);
+        size_t had = in.n;
+
+        do {
+            st = smtp_data_feed(&d, &in, out + n, 1 + (random >> 24) % 5, &some);
+            n += some;
+        } while (st == ST_MORE && (in.n > 0 || some > 0));
+        all = slice_skip(all, had - in.n);
+        random = random * 1664525u + 1013904223u;
+    }
+    assert(st == want && all.n == rest && d.size == n && smtp_data_strict(&d) == !d.nul);
+    for (size_t i = 0; i < n; i++) {
+        assert(out[i] != '\n' || (i > 0 && out[i - 1] == '\r'));
+        assert(out[i] != '\r' || (i + 1 < n && out[i + 1] == '\n'));
+    }
+    free(out);
+}
+
+/* Chunks of BDAT: the bytes as they are, and the facts of the whole, wherever they are cut. */
+static void
+check_chunks(struct slice all, uint32_t random)
+{
+    struct smtp_data d = SMTP_DATA_INIT;
+    uint8_t *out = malloc(all.n), *ended = malloc(all.n + 1);
+    uint64_t left = 0;
+    size_t n = 0, some;
+    struct slice in = all;
+
+    assert(out != NULL && ended != NULL);
+    memcpy(ended, all.p, all.n);
+    ended[all.n] = 0; /* check_facts looks one further */
+    while (in.n > 0) {
+        if (left == 0)
+            left = 1 + (random >> 16) % 9;
+        if (left > in.n)
+            left = in.n;
+        (void)!smtp_chunk_feed(&d, &left, &in, out + n, 1 + (random >> 24) % 5, &some);
+        n += some;
+        random = random * 1664525u + 1013904223u;
+    }
+    smtp_chunk_end(&d);
+    assert(n == all.n && memcmp(out, all.p, n) == 0 && d.size == n);
+    check_facts(&d, ended, all.n);
+    free(out);
+    free(ended);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -83,6 +141,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         check_facts(&whole, data + 1, end - 3);
         check_facts(&parts, data + 1, end - 3);
     }
+    check_repair(slice_from(data + 1, n - 1), random, st, one.n);
+    check_chunks(slice_from(data + 1, n - 1), random);
     free(a);
     free(b);
     return 0;
