@@ -102,7 +102,9 @@ def test_uids_and_flags_last_over_a_restart(own):
     with mail.Imap(own, account) as c:
         assert c.response("UIDVALIDITY")[1] == validity
         after = c.uid("FETCH", "1:*", "(FLAGS RFC822.SIZE INTERNALDATE BODY.PEEK[])")[1]
-        assert [x for x in after if isinstance(x, tuple)] == [x for x in before if isinstance(x, tuple)]
+        # \Recent was for the first session (RFC 3501 2.3.2).
+        told = [(x[0].replace(b"\\Recent ", b"").replace(b"\\Recent", b""), x[1]) for x in before if isinstance(x, tuple)]
+        assert [x for x in after if isinstance(x, tuple)] == told
         assert b"box/below" in b"".join(x for x in c.list()[1])
         mail.deliver(own, mail.message(500), account[0])
         c.noop()
