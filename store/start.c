@@ -104,6 +104,9 @@ open_log(struct store_files *f, const struct store_settings *settings, struct in
     st = log_open(&f->disk, &log, index_applied(index), replay_one, &r, &f->log, err);
     if (st == ST_OK)
         st = write_replayed(&r);
+    /* The log keeps a LOG_GONE to itself, which may be its last record: a rebuild counts it, and so does this. */
+    if (st == ST_OK && index_applied(index) + 1 < log_next_lsn(f->log))
+        st = index_write(index, r.batch, log_next_lsn(f->log) - 1, &r.err);
     index_batch_free(r.batch);
     *broken = r.broken;
     if (st != ST_OK && r.err.text[0] != '\0')
