@@ -12,7 +12,7 @@
 /* clang-format off */
 #define MESSAGES(M)                                                                                        \
     /* lib/ipc/messages.h */                                                                               \
-    M(msg_boot) M(msg_peer) M(msg_arena) M(msg_listen) M(msg_reload) M(msg_text) M(msg_bytes)              \
+    M(msg_boot) M(msg_peer) M(msg_peer_lost) M(msg_quarantine) M(msg_arena) M(msg_listen) M(msg_reload) M(msg_text) M(msg_bytes) \
     M(msg_name) M(msg_id) M(msg_conn_id) M(msg_page) M(msg_rows) M(msg_conn) M(msg_conn_adopt)             \
     M(msg_key_sign) M(msg_sasl_start) M(msg_sasl_step) M(msg_sasl) M(msg_ticket) M(msg_identity)           \
     M(msg_secret_set) M(msg_digest_feed) M(msg_admin_open)                                                 \
