@@ -27,8 +27,8 @@ static const char *const mails[] = {
     "--=b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?q?inner_=C3=A9t=C3=A9?=\r\n\r\ninner text\r\n"
     "--=b--\r\n",
     /* 5: UTF-16 in base64 */
-    "X-Odd:\r\nSubject: \"last\"\r\nContent-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    "/v8AVQBOACAAwQBSAEIATwBM\r\n",
+    ("X-Odd:\r\nSubject: \"last\"\r\nContent-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+     "/v8AVQBOACAAwQBSAEIATwBM\r\n"),
 };
 
 #define DONE  "a OK SEARCH completed\r\n"
