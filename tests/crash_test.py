@@ -92,15 +92,16 @@ def cost(server, account):
 @pytest.mark.parametrize("program", system.PROGRAMS)
 def test_kill_9(own, program):
     accounts = [own.new_account() for _ in range(3)]
-    probe = own.new_account()
-    mail.deliver(own, mail.message(600), probe[0])
+    probe, holder = own.new_account(), own.new_account() # the holder's POP session keeps its maildrop locked
+    for account in (probe, holder):
+        mail.deliver(own, mail.message(600), account[0])
     serves(own, probe)
     work = load.Load(own, accounts, sessions=4)
     took = []
     try:
         base = min(cost(own, probe) for _ in range(3))
         for _ in range(2):
-            sessions = Sessions(own, probe)
+            sessions = Sessions(own, holder)
             time.sleep(0.3)
             old = own.kill(program)
             took.append(recovery(own, probe, program, old) - base)
