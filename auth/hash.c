@@ -70,7 +70,7 @@ take_unpadded(struct slice *in, uint8_t out[64], size_t *n)
     buf_put(&padded, text);
     while (padded.n % 4 != 0 && buf_ok(&padded))
         buf_putc(&padded, '=');
-    if (!buf_ok(&padded) || slice_find(text, '=') != text.n || sasl_base64_get(buf_slice(&padded), &bytes) != ST_OK)
+    if (!buf_ok(&padded) || slice_find(text, '=') != text.n || buf_put_unbase64(&bytes, buf_slice(&padded)) != ST_OK)
         return false;
     if (bytes.n < 8)
         return false;
@@ -161,7 +161,7 @@ static void
 put_unpadded(struct buf *b, const uint8_t *bytes, size_t n)
 {
     buf_putc(b, '$');
-    sasl_base64_put(b, slice_from(bytes, n));
+    buf_put_base64(b, slice_from(bytes, n));
     while (b->n > 0 && b->p[b->n - 1] == '=')
         b->n--;
 }

@@ -144,11 +144,11 @@ static void
 put_verifier(struct buf *b, const struct scram_verifier *v, size_t n)
 {
     buf_printf(b, "\t%u\t", v->iterations);
-    sasl_base64_put(b, slice_from(v->salt, SCRAM_SALT));
+    buf_put_base64(b, slice_from(v->salt, SCRAM_SALT));
     buf_putc(b, '\t');
-    sasl_base64_put(b, slice_from(v->stored_key, n));
+    buf_put_base64(b, slice_from(v->stored_key, n));
     buf_putc(b, '\t');
-    sasl_base64_put(b, slice_from(v->server_key, n));
+    buf_put_base64(b, slice_from(v->server_key, n));
 }
 
 /* Tab, sum, line end after what was put since `start`. */
@@ -198,7 +198,7 @@ take_base64(struct slice *in, uint8_t *out, size_t n)
     AUTO_BUF bytes = BUF_INIT(n);
     struct slice text;
 
-    if (!take_field(in, &text) || sasl_base64_get(text, &bytes) != ST_OK || bytes.n != n)
+    if (!take_field(in, &text) || buf_put_unbase64(&bytes, text) != ST_OK || bytes.n != n)
         return false;
     memcpy(out, bytes.p, n);
     return true;

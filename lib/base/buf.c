@@ -271,46 +271,44 @@ buf_put_base64(struct buf *b, struct slice s)
     }
 }
 
-static int
-base64_value(uint8_t c)
-{
-    const char *at = c == '\0' ? NULL : strchr(base64, c);
-
-    return at == NULL ? -1 : (int)(at - base64);
-}
-
 enum status
 buf_put_unbase64(struct buf *b, struct slice s)
 {
-    size_t start = b->n;
+    size_t pad = 0, n = s.n / 4 * 3, have = 0;
+    uint32_t v = 0;
+    uint8_t *p;
 
     if (s.n % 4 != 0)
         return ST_SYNTAX;
-    for (size_t i = 0; i < s.n; i += 4) {
-        bool last = i + 4 == s.n;
-        size_t pad = last && s.p[i + 3] == '=' ? (s.p[i + 2] == '=' ? 2 : 1) : 0;
-        uint32_t v = 0;
-        uint8_t bytes[3];
+    while (pad < 2 && pad < s.n && s.p[s.n - 1 - pad] == '=')
+        pad++;
+    if (b->failed || b->n > b->max || n - pad > b->max - b->n)
+        return ST_LIMIT;
+    if (n == 0)
+        return ST_OK;
+    p = buf_reserve(b, n - pad); /* at once: what grows leaves copies of a password behind */
+    if (p == NULL)
+        return ST_LIMIT;
+    for (size_t i = 0; i < s.n; i++) {
+        int digit = i >= s.n - pad ? 0 : ascii_base64(s.p[i]);
 
-        for (size_t k = 0; k < 4; k++) {
-            int digit = k >= 4 - pad ? 0 : base64_value(s.p[i + k]);
-
-            if (digit < 0) {
-                b->n = start;
-                return ST_SYNTAX;
-            }
-            v = v << 6 | (uint32_t)digit;
-        }
-        bytes[0] = (uint8_t)(v >> 16);
-        bytes[1] = (uint8_t)(v >> 8);
-        bytes[2] = (uint8_t)v;
-        if ((pad == 2 && bytes[1] != 0) || (pad >= 1 && bytes[2] != 0)) { /* RFC 4648 3.5 */
-            b->n = start;
+        if (digit < 0)
             return ST_SYNTAX;
+        v = v << 6 | (uint32_t)digit;
+        if (i % 4 != 3)
+            continue;
+        for (int shift = 16; shift >= 0; shift -= 8) {
+            uint8_t byte = (uint8_t)(v >> shift);
+
+            if (have < n - pad)
+                p[have++] = byte;
+            else if (byte != 0) /* RFC 4648 3.5: else two texts would mean the same */
+                return ST_SYNTAX;
         }
-        buf_put(b, slice_from(bytes, 3 - pad));
+        v = 0;
     }
-    return b->failed ? ST_LIMIT : ST_OK;
+    b->n += n - pad;
+    return ST_OK;
 }
 
 void

@@ -59,7 +59,8 @@ void buf_put_be64(struct buf *b, uint64_t v);
 bool take_be32(struct slice *in, uint32_t *out);
 bool take_be64(struct slice *in, uint64_t *out);
 
-/* RFC 4648 4. Decoding wants correct padding and nothing else (no white space). */
+/* RFC 4648 4. Decoding wants correct padding, unused bits of zero and nothing between (no white space); it leaves *b as it was on
+ * ST_SYNTAX, and on ST_LIMIT: it would not fit. */
 void buf_put_base64(struct buf *b, struct slice s);
 MUST_CHECK enum status buf_put_unbase64(struct buf *b, struct slice s);
 void buf_put_hex(struct buf *b, struct slice s);

@@ -60,7 +60,7 @@ TEST(base64)
         {"fooba",  "Zm9vYmE="},
         {"foobar", "Zm9vYmFy"},
     };
-    static const char *const bad[] = {"Z", "Zg=", "Zg", "Z===", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "====", "Zm\n="};
+    static const char *const bad[] = {"Z", "Zg=", "Zg", "Z===", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "====", "Zm\n=", "Zm9v\r\n==", "="};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         AUTO_BUF b = BUF_INIT(100);
@@ -76,6 +76,14 @@ TEST(base64)
 
         CHECK_INT(i, buf_put_unbase64(&b, slice_of(bad[i])), ST_SYNTAX);
         CHECK_INT(i, b.n, 0);
+    }
+    {
+        AUTO_BUF small = BUF_INIT(6);
+
+        CHECK_INT(0, buf_put_unbase64(&small, SLICE("Zm9vYmFyZm9v")), ST_LIMIT);
+        CHECK(1, small.n == 0 && buf_ok(&small));
+        CHECK_INT(2, buf_put_unbase64(&small, SLICE("Zm9vYmFy")), ST_OK);
+        CHECK_SLICE(3, buf_slice(&small), "foobar");
     }
 }
 

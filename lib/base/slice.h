@@ -72,6 +72,27 @@ ascii_alpha(uint8_t c)
     return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
 }
 
+/* The value of a digit, in either case; -1: it is none. */
+static inline int
+ascii_hex(uint8_t c)
+{
+    c = ascii_lower(c);
+    return ascii_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* RFC 4648 4, table 1; -1: it is no digit. */
+static inline int
+ascii_base64(uint8_t c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (ascii_digit(c))
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
 bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_nocase(struct slice a, struct slice b);
 int slice_cmp(struct slice a, struct slice b); /* bytes, then length */

@@ -398,25 +398,13 @@ utf16_byte(struct charset *c, uint8_t byte, struct buf *out)
     utf16_unit(c, c->mode == LITTLE_END ? (uint16_t)(unit << 8 | unit >> 8) : unit, out);
 }
 
-static int
-base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (ascii_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 enum { UTF7_BASE64 = 1, UTF7_FIRST };
 
 /* RFC 2152 */
 static void
 utf7_byte(struct charset *c, uint8_t byte, struct buf *out)
 {
-    int digit = base64_digit(byte);
+    int digit = ascii_base64(byte);
 
     if (c->mode == 0 && byte == '+') {
         c->mode = UTF7_FIRST;

@@ -8,17 +8,10 @@
 #include "mime/header.h"
 #include "mime/transfer.h"
 
-static int
-hex_digit(uint8_t c)
-{
-    c = ascii_lower(c);
-    return ascii_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool
 hex_pair(struct slice in, size_t i, uint8_t *byte)
 {
-    int high = i + 2 < in.n ? hex_digit(in.p[i + 1]) : -1, low = high >= 0 ? hex_digit(in.p[i + 2]) : -1;
+    int high = i + 2 < in.n ? ascii_hex(in.p[i + 1]) : -1, low = high >= 0 ? ascii_hex(in.p[i + 2]) : -1;
 
     if (low < 0)
         return false;

@@ -21,23 +21,11 @@ transfer_init(struct transfer *t, struct slice encoding)
             t->kind = names[i].kind;
 }
 
-static int
-base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (ascii_digit(c))
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static void
 feed_base64(struct transfer *t, struct slice in, struct buf *out)
 {
     for (size_t i = 0; i < in.n; i++) {
-        int digit = base64_digit(in.p[i]);
+        int digit = ascii_base64(in.p[i]);
 
         if (in.p[i] == '=') /* a new run may follow: parts that were encoded one by one */
             t->bits = t->n_bits = 0;
@@ -50,13 +38,6 @@ feed_base64(struct transfer *t, struct slice in, struct buf *out)
             buf_putc(out, (uint8_t)(t->bits >> t->n_bits));
         }
     }
-}
-
-static int
-hex_digit(uint8_t c)
-{
-    c = ascii_lower(c);
-    return ascii_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Is what is held a soft line break, or may it become one? RFC 2045 6.7 (3): blanks may stand before its end. */
@@ -83,10 +64,10 @@ after_equals(struct transfer *t, uint8_t c, struct buf *out)
             t->n = 0;
         return;
     }
-    if (t->n == 2 && hex_digit(c) >= 0)
+    if (t->n == 2 && ascii_hex(c) >= 0)
         return;
-    if (t->n == 3 && hex_digit(t->held[1]) >= 0 && hex_digit(c) >= 0) {
-        buf_putc(out, (uint8_t)(hex_digit(t->held[1]) << 4 | hex_digit(c)));
+    if (t->n == 3 && ascii_hex(t->held[1]) >= 0 && ascii_hex(c) >= 0) {
+        buf_putc(out, (uint8_t)(ascii_hex(t->held[1]) << 4 | ascii_hex(c)));
         t->n = 0;
         return;
     }

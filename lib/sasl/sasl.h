@@ -1,5 +1,5 @@
 /*
- * What the SASL mechanisms share: base64, the words that may be names, hashes. Pure
+ * What the SASL mechanisms share: the words that may be names, hashes. Pure
  * functions over borrowed bytes; every byte comes from before the password is known to be right.
  */
 #pragma once
@@ -9,12 +9,6 @@
 #define SASL_PASSWORD_MAX 1024u /* octets */
 #define SASL_MESSAGE_MAX 4096u  /* octets of any message of a client, decoded */
 #define SASL_HASH 32u           /* SHA-256 */
-
-/* RFC 4648 4: padded, no line ends. */
-void sasl_base64_put(struct buf *b, struct slice bytes);
-/* Strict: the padding must be there, the unused bits zero, nothing else between. Appends to *out, which is
- * unchanged on failure: ST_SYNTAX, or ST_LIMIT when it does not fit. */
-MUST_CHECK enum status sasl_base64_get(struct slice text, struct buf *out);
 
 /* Eats one character of UTF-8 (RFC 3629 4: no overlong forms, no surrogates); in is not empty. */
 MUST_CHECK bool sasl_take_utf8(struct slice *in, uint32_t *c);

@@ -9,33 +9,6 @@
 #include "sasl/prep.h"
 #include "sasl/scram.h"
 
-TEST(base64)
-{
-    static const struct {
-        const char *text;
-        enum status want;
-        const char *bytes;
-    } cases[] = {
-        {"", ST_OK, ""},            {"Zg==", ST_OK, "f"},        {"Zm8=", ST_OK, "fo"},   {"Zm9v", ST_OK, "foo"},
-        {"Zm9vYg==", ST_OK, "foob"}, {"Zm9vYmE=", ST_OK, "fooba"}, {"Zm9vYmFy", ST_OK, "foobar"}, /* RFC 4648 10 */
-        {"Zh==", ST_SYNTAX, ""},    {"Zm9=", ST_SYNTAX, ""},     {"Zg=", ST_SYNTAX, ""},  {"Zg", ST_SYNTAX, ""},
-        {"Z===", ST_SYNTAX, ""},    {"====", ST_SYNTAX, ""},     {"Zg==Zg==", ST_SYNTAX, ""}, {"Zm 9", ST_SYNTAX, ""},
-        {"Zm9v\r\n==", ST_SYNTAX, ""}, {"Zm9vYmFyZm9v", ST_LIMIT, ""}, {"=", ST_SYNTAX, ""},
-    };
-
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        AUTO_BUF out = BUF_INIT(6);
-        AUTO_BUF again = BUF_INIT(100);
-
-        CHECK_INT(i, sasl_base64_get(slice_of(cases[i].text), &out), cases[i].want);
-        CHECK_SLICE(i, buf_slice(&out), cases[i].bytes);
-        if (cases[i].want != ST_OK)
-            continue;
-        sasl_base64_put(&again, buf_slice(&out));
-        CHECK_SLICE(i, buf_slice(&again), cases[i].text);
-    }
-}
-
 #define P(s) s, sizeof(s) - 1
 TEST(plain)
 {
@@ -209,7 +182,7 @@ client_final(struct buf *out, const char *password, const char *first_bare, stru
         key[k] ^= signature[k];
     buf_put(out, buf_slice(&bare));
     buf_puts(out, ",p=");
-    sasl_base64_put(out, slice_from(key, 32));
+    buf_put_base64(out, slice_from(key, 32));
 }
 
 TEST(scram_final)
@@ -449,5 +422,5 @@ TEST(scram_fake)
     CHECK_INT(4, a.iterations, SCRAM_ITERATIONS);
 }
 
-TEST_MAIN(base64, plain, login, scram_rfc, scram_sha1_rfc, scram_first, scram_binding, scram_final, scram_bound_final, scram_fake,
+TEST_MAIN(plain, login, scram_rfc, scram_sha1_rfc, scram_first, scram_binding, scram_final, scram_bound_final, scram_fake,
           prep, mechanisms)

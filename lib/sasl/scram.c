@@ -247,11 +247,11 @@ scram_begin(struct scram *s, struct slice nonce, const struct scram_verifier *v,
     }
     s->v = *v;
     s->known = known;
-    sasl_base64_put(&s->nonce, nonce);
+    buf_put_base64(&s->nonce, nonce);
     buf_puts(&s->auth, ",r=");
     buf_put(&s->auth, buf_slice(&s->nonce));
     buf_puts(&s->auth, ",s=");
-    sasl_base64_put(&s->auth, slice_from(s->v.salt, SCRAM_SALT));
+    buf_put_base64(&s->auth, slice_from(s->v.salt, SCRAM_SALT));
     buf_puts(&s->auth, ",i=");
     buf_put_u64(&s->auth, s->v.iterations);
     buf_put(out, slice_skip(buf_slice(&s->auth), start));
@@ -273,7 +273,7 @@ parse_final(struct scram *s, struct slice message, uint8_t proof[SASL_HASH])
 
     if (message.n > SASL_MESSAGE_MAX / 2)
         return ST_LIMIT;
-    if (!take_literal(&at, SLICE("c=")) || sasl_base64_get(take_until(&at, ','), &gs2) != ST_OK)
+    if (!take_literal(&at, SLICE("c=")) || buf_put_unbase64(&gs2, take_until(&at, ',')) != ST_OK)
         return ST_SYNTAX;
     if (!take_literal(&at, SLICE(",r=")))
         return ST_SYNTAX;
@@ -287,7 +287,7 @@ parse_final(struct scram *s, struct slice message, uint8_t proof[SASL_HASH])
         if (value.p[0] == 'p')
             break;
     }
-    if (at.n > 0 || !take_literal(&value, SLICE("p=")) || sasl_base64_get(value, &p) != ST_OK || p.n != size_of(s->hash))
+    if (at.n > 0 || !take_literal(&value, SLICE("p=")) || buf_put_unbase64(&p, value) != ST_OK || p.n != size_of(s->hash))
         return ST_SYNTAX;
     /* 6: else somebody between changed what the client said of channel binding, or ends its channel */
     buf_put(&s->gs2, slice_from(s->bound, s->bound_n)); /* cbind-input = gs2-header [ cbind-data ] */
@@ -330,7 +330,7 @@ scram_final(struct scram *s, struct slice message, struct buf *out)
         st = check_proof(s, proof, signature);
     if (st == ST_OK) {
         buf_puts(out, "v=");
-        sasl_base64_put(out, slice_from(signature, size_of(s->hash)));
+        buf_put_base64(out, slice_from(signature, size_of(s->hash)));
         if (!buf_ok(out))
             st = ST_MEMORY;
     } else if (st == ST_DENIED) {

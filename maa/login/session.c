@@ -222,7 +222,7 @@ login_sasl(struct login *s, struct slice mechanism, bool has, struct slice initi
 
     (void)buf_reserve(&data, initial.n / 4 * 3 < SASL_MESSAGE_MAX ? initial.n / 4 * 3 : 0);
     if (has && !slice_eq(initial, SLICE("=")))
-        st = sasl_base64_get(initial, &data);
+        st = buf_put_unbase64(&data, initial);
     if (st == ST_OK)
         st = s->ops->start(s->arg, mechanism, has, buf_slice(&data), &reply);
     else
@@ -255,7 +255,7 @@ on_response(struct login *s, struct slice line)
         return hand_over(s, buf_slice(&s->work->ticket), buf_slice(&s->work->user));
     }
     (void)buf_reserve(&data, line.n / 4 * 3 < SASL_MESSAGE_MAX ? line.n / 4 * 3 : 0);
-    if (sasl_base64_get(line, &data) != ST_OK) {
+    if (buf_put_unbase64(&data, line) != ST_OK) {
         login_wipe(&data);
         return abandon(s, "Not base64, or too long");
     }
