@@ -22,6 +22,8 @@ struct loop {
     int epoll, wake;
     uint64_t now;
     struct timer *timers; /* the heap's root: the earliest */
+    struct timer *late;   /* a heap of those that were set, while timers fire, to a time that has come */
+    bool firing;
     struct queue soon, next, end;
     struct epoll_event *batch; /* while its events are handed out */
     int batch_at, batch_n;
@@ -190,6 +192,8 @@ loop_timer_stop(struct loop *loop, struct timer *t)
     below = meld_list(t->child);
     if (t == loop->timers) {
         loop->timers = below;
+    } else if (t == loop->late) {
+        loop->late = below;
     } else {
         if (t->back->child == t)
             t->back->child = t->next;
@@ -197,7 +201,10 @@ loop_timer_stop(struct loop *loop, struct timer *t)
             t->back->next = t->next;
         if (t->next != NULL)
             t->next->back = t->back;
-        loop->timers = meld(loop->timers, below);
+        if (loop->firing && t->at <= loop->now) /* it may come from either: none of these fires too early */
+            loop->late = meld(loop->late, below);
+        else
+            loop->timers = meld(loop->timers, below);
     }
     t->child = t->next = t->back = NULL;
     t->set = false;
@@ -212,7 +219,10 @@ loop_timer(struct loop *loop, struct timer *t, uint64_t at)
     t->at = at;
     t->child = t->next = t->back = NULL;
     t->set = true;
-    loop->timers = meld(loop->timers, t);
+    if (loop->firing && at <= loop->now)
+        loop->late = meld(loop->late, t);
+    else
+        loop->timers = meld(loop->timers, t);
 }
 
 static void
@@ -346,15 +356,18 @@ run_posted(struct loop *loop)
 static void
 run_timers(struct loop *loop)
 {
-    /* One that sets itself to a time that has passed fires in the next round. */
-    uint64_t until = loop->now;
-
-    while (loop->timers != NULL && loop->timers->at <= until) {
+    /* One that is set to now or before while these fire waits for the next round: two that set each
+     * other, or one that sets itself, would keep everything else waiting for ever. */
+    loop->firing = true;
+    while (loop->timers != NULL && loop->timers->at <= loop->now) {
         struct timer *t = loop->timers;
 
         loop_timer_stop(loop, t);
         t->fire(t);
     }
+    loop->firing = false;
+    loop->timers = meld(loop->timers, loop->late);
+    loop->late = NULL;
 }
 
 static int

@@ -77,6 +77,47 @@ TEST(timers_in_order)
     loop_free(loop);
 }
 
+static struct ticker at_now[4];
+static int rounds;
+
+static void
+on_first(struct timer *t)
+{
+    on_tick(t);
+    loop_timer(loop, t, loop_now(loop)); /* itself */
+    if (rounds > 0)
+        return;
+    loop_timer(loop, &at_now[1].t, loop_now(loop));     /* another, to now */
+    loop_timer(loop, &at_now[2].t, loop_now(loop) - 5); /* and before */
+    loop_timer(loop, &at_now[3].t, loop_now(loop) - 9);
+    loop_timer_stop(loop, &at_now[3].t);
+}
+
+static void
+on_round_end(struct deferred *d)
+{
+    note('|');
+    if (++rounds == 3)
+        loop_stop(loop);
+    else
+        loop_defer(loop, d);
+}
+
+/* What is set to now while timers fire fires in the next round, or nothing else would ever run. */
+TEST(timers_set_to_now)
+{
+    struct deferred d = {.run = on_round_end};
+
+    begin();
+    for (int i = 0; i < 4; i++)
+        at_now[i] = (struct ticker){.letter = (char)('a' + i), .t.fire = i == 0 ? on_first : on_tick};
+    loop_defer(loop, &d);
+    loop_timer(loop, &at_now[0].t, clock_mono());
+    run();
+    assert_string_equal(trace, "a|cab|a|");
+    loop_free(loop);
+}
+
 /* Random sets, moves and stops against a plain array. */
 #define MANY 500
 static uint64_t last_fired;
@@ -245,4 +286,4 @@ TEST(posts_from_threads)
     loop_free(loop);
 }
 
-TEST_MAIN(timers_in_order, timers_random, deferred_order_and_removal, watch_removed_by_another, posts_from_threads)
+TEST_MAIN(timers_in_order, timers_set_to_now, timers_random, deferred_order_and_removal, watch_removed_by_another, posts_from_threads)
