@@ -64,11 +64,26 @@ is_message(const struct imap_reader *r, size_t brace)
            at.n > 1 && (at.p[at.n - 1] == ' ' || slice_has_suffix_nocase(at, SLICE(" UTF8 (")));
 }
 
+/* Will the command be refused whatever its literal is? Then a client that waits need not send it (RFC 3501 7.5). */
+static bool
+is_hopeless(const struct imap_reader *r, const char **why)
+{
+    struct imap_command cmd;
+
+    if (imap_command_parse(buf_slice(&r->text), &cmd, why) != ST_OK)
+        return true;
+    *why = "Not before the login";
+    return r->limits.body == 0 && (cmd.states & IMAP_BEFORE) == 0;
+}
+
 static enum status
 on_literal(struct imap_reader *r, struct imap_literal lit)
 {
     size_t room = r->limits.command - r->text.n;
+    const char *why;
 
+    if (lit.sync && r->literals == 0 && is_hopeless(r, &why))
+        return fail(r, ST_SYNTAX, false, why);
     if (is_message(r, r->line + lit.at)) {
         if (lit.n > r->limits.body)
             return fail(r, ST_LIMIT, !lit.sync, "Message too large");
