@@ -8,6 +8,7 @@ struct tickets {
     struct ticket *rows;
     uint32_t *buckets; /* index + 1 */
     uint32_t most, mask, free, used;
+    uint32_t fresh; /* rows from here on were never used: their pages are not touched before they must be */
 };
 
 enum status
@@ -30,9 +31,6 @@ tickets_new(size_t most, struct tickets **out)
         tickets_free(t);
         return ST_MEMORY;
     }
-    for (uint32_t i = 0; i < t->most; i++)
-        t->rows[i].next = i + 1 < t->most ? i + 2 : 0;
-    t->free = 1;
     *out = t;
     return ST_OK;
 }
@@ -43,7 +41,7 @@ tickets_free(struct tickets *t)
     if (t == NULL)
         return;
     if (t->rows != NULL)
-        OPENSSL_cleanse(t->rows, t->most * sizeof(struct ticket));
+        OPENSSL_cleanse(t->rows, t->fresh * sizeof(struct ticket));
     free(t->rows);
     free(t->buckets);
     free(t);
@@ -82,7 +80,7 @@ drop(struct tickets *t, uint32_t *link)
 static void
 drop_expired(struct tickets *t, uint64_t now)
 {
-    for (uint32_t i = 0; i < t->most; i++)
+    for (uint32_t i = 0; i < t->fresh; i++)
         if (t->rows[i].user_n > 0 && t->rows[i].expires <= now)
             drop(t, link_of(t, t->rows[i].conn));
 }
@@ -97,13 +95,16 @@ tickets_issue(struct tickets *t, uint64_t now, uint64_t expires, uint64_t conn, 
     if (user.n == 0 || user.n > SASL_NAME_MAX)
         return ST_LIMIT;
     tickets_forget(t, conn);
-    if (t->free == 0)
+    if (t->free == 0 && t->fresh == t->most)
         drop_expired(t, now);
-    if (t->free == 0)
+    if (t->free != 0)
+        at = t->free;
+    else if (t->fresh < t->most)
+        at = ++t->fresh;
+    else
         return ST_UNAVAILABLE;
-    at = t->free;
     row = &t->rows[at - 1];
-    t->free = row->next;
+    t->free = row->next; /* of a fresh one 0, for then none is free */
     *row = (struct ticket){.conn = conn, .expires = expires, .rights = rights, .user_n = (uint8_t)user.n};
     memcpy(row->user, user.p, user.n);
     memcpy(row->secret, random, TICKET_SIZE);
@@ -143,7 +144,7 @@ tickets_forget(struct tickets *t, uint64_t conn)
 void
 tickets_forget_user(struct tickets *t, struct slice user)
 {
-    for (uint32_t i = 0; i < t->most && t->used > 0; i++)
+    for (uint32_t i = 0; i < t->fresh && t->used > 0; i++)
         if (t->rows[i].user_n > 0 && slice_eq(slice_from(t->rows[i].user, t->rows[i].user_n), user))
             drop(t, link_of(t, t->rows[i].conn));
 }
