@@ -9,6 +9,7 @@
 
 #include "sys/confine_line.h"
 #include "sys/log.h"
+#include "sys/shed.h"
 
 #define CONTROL_FD 3
 #define PEERS_MAX 64u
@@ -345,6 +346,7 @@ on_go(struct ipc_request *r)
     for (size_t i = 0; i < PEERS_MAX; i++)
         if (self.peers[i].used && self.peers[i].channel != NULL)
             channel_hold(self.peers[i].channel, false);
+    (void)shed_code();
     return ipc_send(self.master, MSG_READY, (struct slice){0}, -1);
 }
 
