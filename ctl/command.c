@@ -332,7 +332,7 @@ static const char manual_head[] =
 static const char manual_tail[] =
     ".SH EXIT STATUS\n0 when it was done; otherwise a number of sysexits.h, with the reason on standard "
     "error: 64 wrong usage,\n"
-    "65 input that is wrong (for \\fBcheck\\fR: the store is damaged), 67 no such account, 69 the system is "
+    "65 input that is wrong (for \\fBcheck\\fR: the store is damaged), 67 no such account, 68 no such name or record (for \\fBdns\\fR), 69 the system is "
     "not running,\n"
     "73 it is there already, 75 not now, try again, 77 not allowed, 78 the configuration is wrong.\n"
     ".SH FILES\nBelow the root:\n"

@@ -28,3 +28,5 @@ int do_backup(const struct invocation *in);
 int do_restore(const struct invocation *in);
 int do_compact(const struct invocation *in);
 int do_dump(const struct invocation *in);
+/* dns.c */
+int do_dns(const struct invocation *in);

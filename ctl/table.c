@@ -33,6 +33,9 @@ const struct command commands[] = {
     {"config show", "[NAME]", do_config_show, "Show all settings as they hold, or one.", "", {{0}}},
     {"config sample", "", do_config_sample, "Print a configuration with every setting explained.", "", {{0}}},
     {"config manual", "", do_config_manual, "Print estafeta.conf(5), the manual page of the settings.", "", {{0}}},
+    {"dns", "NAME [TYPE]", do_dns, "Ask the system's resolver.",
+     "Prints what came of it, how far DNSSEC vouches for it, for how long it holds, and the records. TYPE is A, AAAA, MX, TXT, "
+     "PTR, CNAME, NS, TLSA or DNSKEY; without it A.", {{0}}},
     {"check", "", do_check, "Read the whole store and say what is wrong.", "Runs beside a running system or on a stopped one.", {{0}}},
     {"rebuild", "", do_rebuild, "Make the index anew from the log.", "The system must be stopped. The log holds the mail; the index is a view of it.", {{0}}},
     {"backup", "DIR", do_backup, "Back up the mail of the running system, to backup/DIR below the root.",

@@ -15,7 +15,7 @@
     M(msg_boot) M(msg_peer) M(msg_peer_lost) M(msg_quarantine) M(msg_arena) M(msg_listen) M(msg_reload) M(msg_text) M(msg_bytes) \
     M(msg_name) M(msg_id) M(msg_conn_id) M(msg_page) M(msg_rows) M(msg_conn) M(msg_conn_adopt)             \
     M(msg_key_sign) M(msg_sasl_start) M(msg_sasl_step) M(msg_sasl) M(msg_ticket) M(msg_identity)           \
-    M(msg_secret_set) M(msg_digest_feed) M(msg_admin_open)                                                 \
+    M(msg_secret_set) M(msg_digest_feed) M(msg_admin_open) M(msg_dns_ask) M(msg_dns_answer)                                                 \
     /* lib/store/request.h */                                                                              \
     M(rcpt_check) M(rcpt_found) M(deliver_rcpt) M(deliver) M(delivered) M(side_begin) M(side_data)         \
     M(handle_open) M(mailbox_ref) M(mailbox_list) M(mailbox_name) M(mailbox_rename) M(mailbox_subscribe)   \

@@ -11,6 +11,7 @@ const struct program_row programs[] = {
     {ROLE_LOGIN,  "parser", "",                         0,  20000, 512,  8,  1, 2},
     {ROLE_IMAP,   "parser", "",                         64, 20000, 1024, 8,  2, 2, true},
     {ROLE_POP3,   "parser", "",                         0,  20000, 512,  8,  2, 2, true},
+    {ROLE_DNS,    "dns",    "",                         0,  2048,  256,  8,  3, 2},
     /* After the services, whose last words it carries; new clients are told meanwhile that there is no service. */
     {ROLE_EDGE,   "edge",   "",                         0,  41000, 1024, 8,  3, 1},
 };
@@ -38,5 +39,6 @@ const struct link_row links[] = {
     {ROLE_SUBMIT, ROLE_STORE,  true,  0 },
     {ROLE_IMAP,   ROLE_STORE,  true,  16},
     {ROLE_POP3,   ROLE_STORE,  false, 16},
+    {ROLE_SMTP,   ROLE_DNS,    false, 0 },
 };
 const size_t n_links = COUNT(links);

@@ -12,7 +12,7 @@ import system
 pytestmark = [pytest.mark.root]
 
 DOCS = system.REPO / "docs/security.md"
-CLASSES = {"edge", "key", "auth", "store", "parser"}
+CLASSES = {"edge", "key", "auth", "store", "parser", "dns"}
 # Kinds of open descriptors beside regular files. A network socket is told from those between programs by its family.
 ANYWHERE = {"socket", "eventpoll", "eventfd", "signalfd", "timerfd", "pipe", "memfd", "/dev/null", "log"}
 
@@ -79,7 +79,7 @@ def test_classes_are_those_of_the_table_of_programs(busy):
     source = (system.REPO / "master/table.c").read_text()
     rows = {name.lower(): (cls, path) for name, cls, path in re.findall(r'\{ROLE_(\w+),\s*"(\w+)",\s*"([^"]*)"', source)}
     names = {"smtp": "smtpd", "submit": "submitd", "login": "logind", "imap": "imapd", "pop3": "pop3d", "store": "stored",
-             "mda": "mdad", "key": "keyd", "edge": "edged", "auth": "authd"}
+             "mda": "mdad", "key": "keyd", "edge": "edged", "auth": "authd", "dns": "dnsd"}
     told = {names[role]: (cls, [tuple(p.split("=")) for p in path.split()]) for role, (cls, path) in rows.items()}
     assert told == documented()
     assert {cls for cls, _ in told.values()} <= CLASSES
@@ -123,7 +123,7 @@ def test_open_descriptors(busy, program):
 
 @pytest.mark.parametrize("program", system.PROGRAMS)
 def test_network_sockets(busy, program):
-    """Only edged listens; keyd, authd, stored and mdad have no socket of the network at all."""
+    """Only edged listens, dnsd has sockets that go out; keyd, authd, stored and mdad have no socket of the network at all."""
     pid = busy.pid(program)
     inodes = {m[1] for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir() if (m := re.match(r"socket:\[(\d+)\]", read_link(fd)))}
     tcp = {}

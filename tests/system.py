@@ -23,7 +23,7 @@ REPO = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("ESTAFETA_BUILD", REPO / "build"))
 DOMAIN = "dominio.com.uy"
 STANDARD = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
-PROGRAMS = ["edged", "keyd", "authd", "stored", "mdad", "smtpd", "submitd", "logind", "imapd", "pop3d"]
+PROGRAMS = ["edged", "keyd", "authd", "stored", "mdad", "smtpd", "submitd", "logind", "imapd", "pop3d", "dnsd"]
 NOBODY = 65534
 
 

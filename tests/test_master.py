@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-PROGRAMS = "edged keyd authd stored mdad smtpd submitd logind imapd pop3d".split()
+PROGRAMS = "edged keyd authd stored mdad smtpd submitd logind imapd pop3d dnsd".split()
 OFFSET = int(os.environ.get("PORT_OFFSET", "21000"))
 ESTAFETA, ESTAFETAD, FAKE = (os.environ[name] for name in ("ESTAFETA", "ESTAFETAD", "FAKE"))
 

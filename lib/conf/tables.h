@@ -101,6 +101,17 @@
     SET(bool, pop3_utf8_strict, "no", "no", "yes", "Refuse a message with UTF-8 in its header to a client that did not say UTF8 (RFC 6856 2.1); no: send it as it is.") \
     SET(duration, pop3_idle_timeout, "10m", "10m", "1d", "How long a POP3 client may stay silent (RFC 1939 3).")
 
+#define DNS_SETTINGS(SET)                                                                                             \
+    SET(text, dns_mode, "stub", "4", "4", "Who is asked: stub: dns_servers, or without any those of /etc/resolv.conf; full: the servers of each domain, from the root on.") \
+    SET(addresses, dns_servers, "", "0", "8", "The resolvers that are asked, instead of those of /etc/resolv.conf, e.g. 192.0.2.53, [2001:db8::53]:5353.") \
+    SET(text, dns_validate, "auto", "2", "4", "DNSSEC: yes: answers are validated, and what is not signed as it has to be is bogus; no; auto: yes when the resolvers pass on what validation needs.") \
+    SET(text, dns_anchors, "/usr/share/dns/root.key", "1", "4000", "The file of the keys that DNSSEC begins with, DS or DNSKEY records; read when dnsd starts.") \
+    SET(duration, dns_timeout, "10s", "100ms", "5m", "How long an answer may take.")                                  \
+    SET(duration, dns_negative_ttl, "1h", "0s", "1d", "How long it is remembered that a name or record does not exist (RFC 2308 5).") \
+    SET(bytesize, dns_cache, "2M", "64K", "1G", "Memory for answers, and as much again for their messages.")          \
+    SET(count, dns_waiting, "4096", "10", "100000", "Questions that may wait at a time.")                             \
+    SET(count, dns_waiting_per_program, "2048", "10", "100000", "Of them, those of one program.")
+
 /* name of the struct and table, its settings. Add a program's table here and it is checked, shown and described. */
 #define CONF_TABLES(T)          \
     T(master, MASTER_SETTINGS)  \
@@ -110,7 +121,8 @@
     T(smtp, SMTP_SETTINGS)      \
     T(login, LOGIN_SETTINGS)    \
     T(imap, IMAP_SETTINGS)      \
-    T(pop3, POP3_SETTINGS)
+    T(pop3, POP3_SETTINGS)          \
+    T(dns, DNS_SETTINGS)
 
 /* struct smtp_settings, and smtp_conf to load it by. */
 #define CONF_TABLE_DECLARE(name, SETTINGS) \

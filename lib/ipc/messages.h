@@ -21,7 +21,8 @@
     R(LOGIN, "logind", "IMAP and POP3 before the password")               \
     R(IMAP, "imapd", "IMAP after the password")                           \
     R(POP3, "pop3d", "POP3 after the password")                           \
-    R(CTL, "estafeta", "an administrator's command")
+    R(CTL, "estafeta", "an administrator's command")                      \
+    R(DNS, "dnsd", "names, addresses, DNSSEC")
 
 enum role {
 #define ROLE_ENUM(name, program, text) ROLE_##name,
@@ -85,6 +86,9 @@ enum msg {
     MSG_ADMIN_STATUS = 61, /* ctl <-> estafetad: = msg_text, a table of the programs */
     MSG_ADMIN_STOP = 62,   /* ctl <-> estafetad */
     MSG_ADMIN_RELOAD = 63, /* ctl <-> estafetad: = msg_text */
+
+    /* dnsd */
+    MSG_DNS_ASK = 70, /* smtpd ctl <-> dnsd: msg_dns_ask = msg_dns_answer. ST_UNAVAILABLE: too many questions wait */
 
     MSG_STORE_FIRST = 100, /* store/request.h */
     MSG_STORE_LAST = 199,
@@ -262,3 +266,21 @@ IPC_MESSAGE(msg_digest_feed, DIGEST_FEED_FIELDS)
 
 #define ADMIN_OPEN_FIELDS(FIELD) FIELD(u16, role)
 IPC_MESSAGE(msg_admin_open, ADMIN_OPEN_FIELDS)
+
+/* type: enum dnsmsg_type. within: ms; 0, or more than dns_timeout: as dns_timeout. */
+#define DNS_ASK_FIELDS(FIELD) \
+    FIELD(bytes, name)        \
+    FIELD(u16, type)          \
+    FIELD(u32, within)
+IPC_MESSAGE(msg_dns_ask, DNS_ASK_FIELDS)
+
+/* outcome: enum dnsmsg_outcome; security: enum dnsmsg_security (dnsmsg/answer.h). ttl: seconds. name: at the end of the chain of
+ * CNAMEs. records: packed (dnsmsg/record.h). why: words for a log, when it failed or is bogus. */
+#define DNS_ANSWER_FIELDS(FIELD) \
+    FIELD(u8, outcome)           \
+    FIELD(u8, security)          \
+    FIELD(u32, ttl)              \
+    FIELD(bytes, name)           \
+    FIELD(bytes, records)        \
+    FIELD(bytes, why)
+IPC_MESSAGE(msg_dns_answer, DNS_ANSWER_FIELDS)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,7 +23,8 @@
 #define S CONFINE_STORE
 #define A CONFINE_AUTH
 #define K CONFINE_KEY
-#define ALL (P | E | S | A | K)
+#define D CONFINE_DNS
+#define ALL (P | E | S | A | K | D)
 
 struct call {
     const char *name;
@@ -55,7 +57,9 @@ static const struct call calls[] = {
     {"rt_sigprocmask", ALL}, {"rt_sigreturn", ALL},  {"sigaltstack", ALL},   {"rseq", ALL},
     {"set_robust_list", ALL}, {"membarrier", ALL},   {"exit", ALL},          {"exit_group", ALL},
     /* connections that come in */
-    {"accept4", E},          {"socketpair", E},      {"setsockopt", E},
+    {"accept4", E},          {"socketpair", E | D},  {"setsockopt", E | D},
+    /* connections that go out: socket has a rule of its own, landlock bars listening on TCP */
+    {"connect", D},          {"bind", D},            {"select", D},          {"pselect6", D},
     /* files: landlock says which */
     {"openat", S | A | K},   {"open", S | A | K},    {"newfstatat", S | A | K}, {"stat", S | A | K},
     {"lstat", S | A | K},    {"statx", S | A | K},   {"access", S | A | K},  {"faccessat", S | A | K},
@@ -68,7 +72,7 @@ static const struct call calls[] = {
     {"fadvise64", S},        {"readahead", S},       {"copy_file_range", S}, {"statfs", S},
     {"fstatfs", S},          {"utimensat", S},       {"preadv2", S},         {"pwritev2", S},
     /* threads: clone has a rule of its own */
-    {"sched_setaffinity", S}, {"sched_getparam", S | A}, {"sched_getscheduler", S | A}, {"setpriority", S | A},
+    {"sched_setaffinity", S}, {"sched_getparam", S | A | D}, {"sched_getscheduler", S | A | D}, {"setpriority", S | A},
     {"getpriority", S},      {"ioprio_set", S},      {"mincore", S},         {"mlock", A | K},
 #if FIBER_ASAN /* symbols, memory maps and the search for leaks at the end */
     {"openat", P | E},       {"open", P | E},        {"readlink", P | E},    {"readlinkat", P | E},
@@ -196,7 +200,7 @@ set_landlock(const struct confinement *c, struct confine_report *r, struct err *
         return ST_OK;
     }
     rules.fs = handled(abi);
-    rules.net = abi >= 4 ? 3 : 0;    /* no TCP bind, no TCP connect */
+    rules.net = abi < 4 ? 0 : (c->calls & D) ? 1 : 3; /* no TCP bind, no TCP connect */
     rules.scoped = abi >= 6 ? 3 : 0; /* no abstract sockets of others, no signals to others */
     fd = (int)syscall(SYS_landlock_create_ruleset, &rules, abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
     if (fd < 0)
@@ -224,6 +228,7 @@ add_rules(scmp_filter_ctx ctx, unsigned who)
 {
     const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
     const struct scmp_arg_cmp thread = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM);
+    static const scmp_datum_t families[] = {AF_INET, AF_INET6}; /* nor packets, nor netlink, nor sockets in files */
     const struct scmp_arg_cmp self = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
     bool ok = true;
 
@@ -237,10 +242,12 @@ add_rules(scmp_filter_ctx ctx, unsigned who)
         ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA)) == 0;
         ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
                                     SCMP_A2(SCMP_CMP_EQ, 0)) == 0; /* reading its own */
-        if (who & (S | A))
+        if (who & (S | A | D))
             ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, thread) == 0;
     }
-    if (who & (S | A)) /* its flags lie in memory, where a filter cannot look: glibc then takes clone */
+    for (size_t i = 0; ok && (who & D) != 0 && i < COUNT(families); i++)
+        ok = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i])) == 0;
+    if (who & (S | A | D)) /* its flags lie in memory, where a filter cannot look: glibc then takes clone */
         ok = ok && seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     return ok;
 }

@@ -17,6 +17,7 @@ enum confine_class {
     CONFINE_STORE = 4,  /* parser, and files below its landlock paths, threads */
     CONFINE_AUTH = 8,   /* the same, without what only a database needs */
     CONFINE_KEY = 16,   /* parser, and reading files below its paths */
+    CONFINE_DNS = 32,   /* parser, and sockets of its own that go out over IP, threads */
 };
 
 struct confine_path {

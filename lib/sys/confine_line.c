@@ -5,7 +5,7 @@ static const struct {
     enum confine_class calls;
 } classes[] = {
     {"parser", CONFINE_PARSER}, {"edge", CONFINE_EDGE}, {"store", CONFINE_STORE},
-    {"auth", CONFINE_AUTH},     {"key", CONFINE_KEY},
+    {"auth", CONFINE_AUTH},     {"key", CONFINE_KEY},       {"dns", CONFINE_DNS},
 };
 
 struct parse {

@@ -47,6 +47,25 @@ try_socket(void)
     return socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 0 : errno;
 }
 static int
+try_socket_in_files(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ? 0 : errno;
+}
+static int
+try_packets(void)
+{
+    return socket(AF_PACKET, SOCK_RAW, 0) >= 0 ? 0 : errno;
+}
+static int
+try_listen(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    (void)bind(fd, (struct sockaddr *)&any, sizeof any);
+    return listen(fd, 1) == 0 ? 0 : errno;
+}
+static int
 try_exec(void)
 {
     char *argv[] = {"/bin/true", NULL};
@@ -124,7 +143,7 @@ try_loop(void)
     return loop_result;
 }
 
-#define IN_ALL (CONFINE_PARSER | CONFINE_EDGE | CONFINE_STORE | CONFINE_AUTH | CONFINE_KEY)
+#define IN_ALL (CONFINE_PARSER | CONFINE_EDGE | CONFINE_STORE | CONFINE_AUTH | CONFINE_KEY | CONFINE_DNS)
 static const struct {
     const char *name;
     int (*try)(void);
@@ -134,14 +153,17 @@ static const struct {
     {"loop", try_loop, IN_ALL, 0},
     {"open", try_open, 0, CONFINE_STORE | CONFINE_AUTH | CONFINE_KEY},
     {"create", try_create, CONFINE_STORE | CONFINE_AUTH, CONFINE_KEY},
-    {"socket", try_socket, 0, 0},
+    {"socket", try_socket, CONFINE_DNS, 0},
+    {"socket in files", try_socket_in_files, 0, 0},
+    {"packets", try_packets, 0, 0},
+    {"listen", try_listen, 0, 0},
     {"exec", try_exec, 0, 0},
     {"fork", try_fork, 0, 0},
     {"kill", try_kill, 0, 0},
     {"code", try_code, 0, 0},
     {"root", try_root, 0, 0},
-    {"pair", try_pair, CONFINE_EDGE, 0},
-    {"thread", try_thread, CONFINE_STORE | CONFINE_AUTH, 0},
+    {"pair", try_pair, CONFINE_EDGE | CONFINE_DNS, 0},
+    {"thread", try_thread, CONFINE_STORE | CONFINE_AUTH | CONFINE_DNS, 0},
 };
 
 /* What happens in a child of this class: 0, errno, or minus the signal. */
@@ -180,7 +202,7 @@ has_landlock(void)
 static void
 try_all(bool root)
 {
-    for (unsigned calls = 1; calls <= CONFINE_KEY; calls *= 2)
+    for (unsigned calls = 1; calls <= CONFINE_DNS; calls *= 2)
         for (size_t i = 0; i < COUNT(tries); i++) {
             int want = tries[i].allowed & calls ? 0 : tries[i].refused & calls ? EACCES : DIED;
             int got;
