@@ -1,7 +1,7 @@
 /*
  * The text of a .forward or :include: file: a list of addresses (list.h) on each line, blank lines and lines
  * that begin with "#" passed over; white space and "#@#" begin a comment at a line's end. Users write this:
- * fuzz/route_forward.c.
+ * fuzz/route_list.c.
  */
 #pragma once
 #include "route/list.h"
