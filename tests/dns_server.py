@@ -31,6 +31,11 @@ def name_wire(name):
     return (out + bytes([len(label)]) + label if label else out) + b"\0"
 
 
+def raw_wire(name):
+    """The same of a name whose octets are as they are (no label here has a dot in it)."""
+    return b"".join(bytes([len(x)]) + x.encode("latin-1") for x in name.split(".") if x) + b"\0"
+
+
 def wire_name(packet, at):
     """Of a question: no compression there."""
     labels = []
@@ -38,6 +43,11 @@ def wire_name(packet, at):
         labels.append(packet[at + 1 : at + 1 + packet[at]].decode("latin-1"))
         at += 1 + packet[at]
     return ".".join(labels).lower() + ".", at + 1
+
+
+def key(name):
+    """Of a name in the tables: with its octets as they are."""
+    return wire_name(name_wire(name), 0)[0]
 
 
 def moment(text):
@@ -67,7 +77,8 @@ def rdata(kind, text):
         bits = bytearray(16)
         for t in f[1:]:
             bits[TYPES[t] // 8] |= 0x80 >> TYPES[t] % 8
-        return name_wire(f[0]) + bytes([0, len(bits)]) + bytes(bits)
+        bits = bytes(bits).rstrip(b"\0")
+        return name_wire(f[0]) + bytes([0, len(bits)]) + bits
     raise ValueError(kind)
 
 
@@ -77,8 +88,8 @@ class DnsServer:
     def __init__(self, records, silent=(), failing=(), cut=()):
         self.records = {}
         for name, ttl, kind, text in records:
-            self.records.setdefault(name.rstrip(".").lower() + ".", []).append((ttl, kind, text))
-        self.silent, self.failing, self.cut = ({n.rstrip(".") + "." for n in names} for names in (silent, failing, cut))
+            self.records.setdefault(key(name), []).append((ttl, kind, text))
+        self.silent, self.failing, self.cut = ({key(n) for n in names} for names in (silent, failing, cut))
         self.asked = []
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
@@ -126,14 +137,18 @@ class DnsServer:
                     return
                 s.sendall(struct.pack(">H", len(reply)) + reply)
 
-    def _zone_soa(self, name):
-        """The SOA of the nearest name above that has one, with the NSEC records of the zone's names when it is signed."""
-        labels = name.split(".")
-        for i in range(len(labels) - 1):
-            above = ".".join(labels[i:])
-            for ttl, kind, text in self.records.get(above, ()):
-                if kind == "SOA":
-                    return [(above, ttl, k, t) for ttl, k, t in self.records[above] if k == "SOA" or (k == "RRSIG" and t.startswith("SOA "))]
+    def _nothing(self, name, kind):
+        """For what is not there: the SOA of the zone, and when that is signed all that proves it."""
+        labels = name.split(".") if name != "." else [""]
+        above = [".".join(labels[i:]) or "." for i in range(len(labels))]
+        for zone in above[kind == "DS" :]:  # a DS belongs to the zone above
+            there = self.records.get(zone, ())
+            if any(k == "SOA" for _, k, _ in there):
+                out = [(zone, ttl, k, t) for ttl, k, t in there if k == "SOA" or (k == "RRSIG" and t.startswith("SOA "))]
+                if len(out) > 1:
+                    out += [(n, ttl, k, t) for n, rs in self.records.items() for ttl, k, t in rs
+                            if k == "NSEC" or (k == "RRSIG" and t.startswith("NSEC "))]
+                return out
         return []
 
     def _lookup(self, name, kind):
@@ -142,7 +157,7 @@ class DnsServer:
         for _ in range(40):
             there = self.records.get(name)
             if there is None:
-                above = any(n.endswith("." + name) for n in self.records)
+                above = any(n.endswith("." + name) for n in self.records)  # an empty name between others
                 return out, NOERROR if above else NXDOMAIN, name
             found = [(name, ttl, k, t) for ttl, k, t in there if k == kind or (k == "RRSIG" and t.split()[0] == kind)]
             if found:
@@ -151,7 +166,7 @@ class DnsServer:
             if not alias:
                 return out, NOERROR, name
             out += alias + [(name, ttl, k, t) for ttl, k, t in there if k == "RRSIG" and t.startswith("CNAME ")]
-            name = alias[0][3].rstrip(".").lower() + "."
+            name = key(alias[0][3])
         return out, NOERROR, name
 
     def answer(self, packet, how):
@@ -165,22 +180,22 @@ class DnsServer:
         if name in self.failing:
             return packet[:2] + struct.pack(">5H", QR_RA | SERVFAIL | 0x100, 1, 0, 0, 0) + question
         found, rcode, end = self._lookup(name, kind)
-        authority = [] if any(k == kind for _, _, k, _ in found) else self._zone_soa(end)
+        authority = [] if any(k == kind for _, _, k, _ in found) else self._nothing(end, kind)
         reply = b""
         for owner, ttl, k, text in found + authority:
             data = rdata(k, text)
-            reply += name_wire(owner) + struct.pack(">HHIH", TYPES[k], 1, ttl, len(data)) + data
+            reply += raw_wire(owner) + struct.pack(">HHIH", TYPES[k], 1, ttl, len(data)) + data
         flags = QR_RA | 0x100 | rcode
         if how == "udp" and (name in self.cut or len(reply) > 1100):
             return packet[:2] + struct.pack(">5H", flags | 0x200, 1, 0, 0, 0) + question
         return packet[:2] + struct.pack(">5H", flags, 1, len(found), len(authority), 0) + question + reply
 
 
-def signed(zone, lines, folder):
-    """The records of a zone signed by ldns-signzone, and its key as an anchor."""
-    soa = f"{zone}. 300 IN SOA ns.{zone}. root.{zone}. 1 3600 600 86400 60\n{zone}. 300 IN NS ns.{zone}.\n"
+def signed_root(lines, folder):
+    """The records of a root zone of our own, signed by ldns-signzone, and its key as an anchor."""
+    soa = ". 300 IN SOA ns.uy. root.uy. 1 3600 600 86400 60\n. 300 IN NS ns.uy.\n"
     (folder / "zone").write_text(soa + "".join(f"{name} {ttl} IN {kind} {text}\n" for name, ttl, kind, text in lines))
-    key = subprocess.run(["ldns-keygen", "-a", "ECDSAP256SHA256", zone], cwd=folder, check=True, capture_output=True, text=True)
+    key = subprocess.run(["ldns-keygen", "-a", "ECDSAP256SHA256", "."], cwd=folder, check=True, capture_output=True, text=True)
     key = key.stdout.strip()
     subprocess.run(["ldns-signzone", "-f", "signed", "zone", key], cwd=folder, check=True)
     records = []
