@@ -95,6 +95,17 @@ parse_args(const struct imap_command *cmd)
     assert((why != NULL) == (st != ST_OK));
 }
 
+static void
+parse_next(struct slice text)
+{
+    AUTO_ARENA a = ARENA_INIT(1u << 18);
+    struct imap_append append;
+    const char *why = NULL;
+    enum status st = imap_args_append_next(text, &a, &append, &why);
+
+    assert((why != NULL) == (st != ST_OK) && (st != ST_OK || append.mailbox.n == 0));
+}
+
 /* Feeds all in pieces; a hash of what came out. */
 static uint64_t
 run(struct slice in, size_t piece, bool parse)
@@ -124,7 +135,10 @@ run(struct slice in, size_t piece, bool parse)
             imap_reader_next(&r);
             continue;
         }
-        if (parse && imap_command_parse(imap_reader_text(&r), &cmd, &why) == ST_OK)
+        if (parse && r.after_body) { /* RFC 3502: not a command */
+            if (r.body)
+                parse_next(imap_reader_text(&r));
+        } else if (parse && imap_command_parse(imap_reader_text(&r), &cmd, &why) == ST_OK)
             parse_args(&cmd);
         else if (parse)
             assert(why != NULL && cmd.tag.n > 0);

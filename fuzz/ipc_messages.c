@@ -20,7 +20,7 @@
     M(rcpt_check) M(rcpt_found) M(deliver_rcpt) M(deliver) M(delivered) M(side_begin) M(side_data)         \
     M(handle_open) M(mailbox_ref) M(mailbox_list) M(mailbox_name) M(mailbox_rename) M(mailbox_subscribe)   \
     M(mailbox_row) M(mailbox_status) M(keyword_row) M(message_list) M(message_row) M(change_list)          \
-    M(change_row) M(digest_list) M(digest_row) M(body_read) M(append) M(appended) M(flags_change) M(recent_claim)          \
+    M(change_row) M(digest_list) M(digest_row) M(body_read) M(append) M(append_message) M(appended) M(flags_change) M(recent_claim)          \
     M(copy) M(copied_row) M(expunge) M(hint) M(uid_run) M(account_add) M(account_delete)                   \
     M(account_quota) M(account_row) M(dump_row) M(head_list) M(head_row)                                   \
     /* store/row.h */                                                                                      \

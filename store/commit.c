@@ -114,15 +114,27 @@ refuse_waiting(struct commit *c, enum status st)
 
 /* --- judging --- */
 
+static bool
+has_keywords(const struct work *w)
+{
+    struct append append;
+    struct append_message one;
+
+    if (!append_get(slice_from(w->payload, w->n), &append))
+        return false;
+    while (append_message_take(&append.messages, &one))
+        if (one.keywords.n > 0)
+            return true;
+    return false;
+}
+
 /* May not be judged in a batch that changed its account: it looks at ranges of rows. */
 static bool
 looks_at_ranges(const struct work *w)
 {
-    struct append append;
-
     switch (w->type) {
     case MSG_APPEND: /* only for the numbers of keywords */
-        return !append_get(slice_from(w->payload, w->n), &append) || append.keywords.n > 0;
+        return has_keywords(w);
     case MSG_FLAGS:
     case MSG_COPY:
     case MSG_EXPUNGE:
@@ -272,27 +284,44 @@ both_range(void *arg, struct slice from, struct slice to)
     sinks[1].del_range(sinks[1].arg, from, to);
 }
 
-/* The parts of a record's body: the prefix, then the sender's chunks, which the batch copies before it sums
- * them. */
+/* One message's bytes, which begin with a chunk of their own. */
 static enum status
-parts_of(const struct work *w, struct slice prefix, struct slice parts[PARTS_MAX], size_t *n)
+message_parts(const struct work *w, struct slice *chunks, uint64_t left, struct slice parts[PARTS_MAX], size_t *n)
 {
-    struct slice chunks = w->chunks;
-    uint64_t left = w->body.side ? 0 : w->body.n;
-
-    *n = 0;
-    if (prefix.n > 0)
-        parts[(*n)++] = prefix;
     while (left > 0) {
         uint32_t chunk;
         size_t take = left < SHM_CHUNK ? (size_t)left : SHM_CHUNK;
 
-        if (*n == PARTS_MAX || w->in == NULL || !take_le32(&chunks, &chunk) || chunk >= w->in->chunks)
+        if (*n == PARTS_MAX || w->in == NULL || !take_le32(chunks, &chunk) || chunk >= w->in->chunks)
             return ST_SYNTAX;
         parts[(*n)++] = slice_from(shm_at(w->in, chunk), take);
         left -= take;
     }
     return ST_OK;
+}
+
+/* The parts of a record's body: the prefix, then the sender's chunks, which the batch copies before it sums
+ * them. */
+static enum status
+parts_of(const struct work *w, struct slice parts[PARTS_MAX], size_t *n)
+{
+    struct slice payload = slice_from(w->payload, w->n), chunks = w->chunks;
+    struct deliver deliver;
+    struct append append;
+    struct append_message one;
+    enum status st = ST_OK;
+
+    *n = 0;
+    if (w->type == MSG_DELIVER && deliver_get(payload, &deliver)) {
+        if (deliver.prefix.n > 0)
+            parts[(*n)++] = deliver.prefix;
+        return message_parts(w, &chunks, w->body.side ? 0 : w->body.n, parts, n);
+    }
+    if (w->type != MSG_APPEND || w->body.side || !append_get(payload, &append))
+        return ST_OK;
+    while (st == ST_OK && append_message_take(&append.messages, &one))
+        st = message_parts(w, &chunks, one.n, parts, n);
+    return st;
 }
 
 /* First against nothing, so that a record that cannot be applied never gets into the batch; then for good. */
@@ -323,8 +352,7 @@ add_record(struct commit *c, const struct slice *parts, size_t n)
 static enum status
 take_work(struct commit *c, struct work *w)
 {
-    struct slice parts[PARTS_MAX], prefix = {0};
-    struct deliver deliver;
+    struct slice parts[PARTS_MAX];
     size_t n = 0;
     enum status st;
 
@@ -333,9 +361,7 @@ take_work(struct commit *c, struct work *w)
     st = judge_work(c, w);
     if (st != ST_OK || c->outcome.type == 0)
         return st;
-    if (w->type == MSG_DELIVER && deliver_get(slice_from(w->payload, w->n), &deliver))
-        prefix = deliver.prefix;
-    st = parts_of(w, prefix, parts, &n);
+    st = parts_of(w, parts, &n);
     if (st == ST_OK)
         st = add_record(c, parts, n);
     w->recorded = st == ST_OK;

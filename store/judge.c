@@ -151,8 +151,8 @@ judge_account_named(struct judge *j, struct slice name, uint64_t *account)
     return st == ST_STALE ? ST_NOTFOUND : st;
 }
 
-static enum status
-room(const struct judge_account *a, uint64_t bytes)
+enum status
+judge_fits(const struct judge_account *a, uint64_t bytes)
 {
     uint64_t sum;
 
@@ -169,7 +169,7 @@ judge_room(struct judge *j, uint64_t account, uint64_t bytes)
     struct judge_account a;
     enum status st = judge_open(j, account, &a);
 
-    return st == ST_OK ? room(&a, bytes) : st;
+    return st == ST_OK ? judge_fits(&a, bytes) : st;
 }
 
 void
@@ -216,26 +216,36 @@ same_keyword(void *arg, struct slice key, struct slice value)
     return ST_EXISTS;
 }
 
+/* Is it in a packed list of record_keyword? */
+static bool
+keyword_in(struct slice list, struct slice name, uint16_t *number)
+{
+    struct record_keyword k;
+
+    while (record_keyword_take(&list, &k))
+        if (slice_eq_nocase(k.name, name)) {
+            *number = k.number;
+            return true;
+        }
+    return false;
+}
+
 static enum status
-keyword_number(struct judge *j, struct judge_account *a, struct slice name, struct buf *fresh,
+keyword_number(struct judge *j, struct judge_account *a, struct slice name, struct buf *fresh, struct buf *known,
                uint16_t *number)
 {
     AUTO_BUF from = BUF_INIT(64), to = BUF_INIT(64);
     struct keyword_find find = {name, 0};
-    struct slice made = buf_slice(fresh);
-    struct record_keyword k;
     enum status st;
 
-    while (record_keyword_take(&made, &k))
-        if (slice_eq_nocase(k.name, name)) {
-            *number = k.number;
-            return ST_OK;
-        }
+    if (keyword_in(buf_slice(fresh), name, number) || keyword_in(buf_slice(known), name, number))
+        return ST_OK;
     row_prefix_put(&from, JUDGE_KEY(a->number, ROW_KEYWORD), 0);
     row_range_end(&to, buf_slice(&from));
     st = index_scan(j->index, NULL, buf_slice(&from), buf_slice(&to), same_keyword, &find, NULL);
     if (st == ST_EXISTS) {
         *number = find.number;
+        record_keyword_put(known, &(struct record_keyword){a->number, *number, name});
         return ST_OK;
     }
     if (st != ST_OK)
@@ -255,7 +265,7 @@ by_number(const void *a, const void *b)
 
 enum status
 judge_keywords(struct judge *j, struct judge_account *a, struct slice names, struct buf *fresh,
-               struct buf *numbers)
+               struct buf *known, struct buf *numbers)
 {
     uint16_t list[JUDGE_KEYWORDS_MAX + 1];
     struct msg_name m;
@@ -268,7 +278,7 @@ judge_keywords(struct judge *j, struct judge_account *a, struct slice names, str
             return ST_SYNTAX;
         if (n > JUDGE_KEYWORDS_MAX)
             return ST_LIMIT;
-        st = keyword_number(j, a, m.name, fresh, &list[n]);
+        st = keyword_number(j, a, m.name, fresh, known, &list[n]);
         if (st != ST_OK)
             return st;
         n++;

@@ -15,6 +15,7 @@
 #define JUDGE_PLACES_MAX 1000u  /* mailboxes that one message may be in */
 #define JUDGE_MAILBOXES_MAX 10000u
 #define JUDGE_KEYWORDS_MAX 500u /* of an account */
+#define JUDGE_APPEND_KEYWORDS 5000u /* of all messages of one append together */
 #define JUDGE_NAME_MAX 255u     /* bytes of a mailbox's name */
 #define JUDGE_LEVELS_MAX 32u
 #define REQUEST_LIFE (600 * (int64_t)1000000000)

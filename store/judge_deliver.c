@@ -11,18 +11,26 @@ struct target {
     struct judge_box box;
 };
 
+/* A message: n bytes of what comes with the record, behind its prefix, from `at` on. */
+struct part {
+    uint64_t id, at, n, refs; /* id: of its body row */
+    struct slice digest;
+};
+
 /* A record_deliver as it grows. */
 struct draft {
     struct judge *j;
     struct outcome *out;
     const struct judge_body *body;
-    struct slice request, digest;
+    struct slice request;
     struct row_request answer;
     struct row_shard shard;
     struct target *targets;
     size_t n_targets, cap_targets;
-    uint64_t body_id, refs;
-    struct buf arrivals, keywords;
+    struct part *parts; /* the last of them is what arrives now */
+    size_t n_parts, cap_parts;
+    struct buf arrivals, keywords, known; /* keywords: new ones */
+    size_t n_numbers;                     /* of keywords, of all messages */
 };
 
 static void
@@ -32,15 +40,18 @@ draft_init(struct draft *d, struct judge *j, const struct judge_body *body, stru
                         .out = out,
                         .body = body,
                         .arrivals = BUF_INIT(LIST_MOST),
-                        .keywords = BUF_INIT(LIST_MOST)};
+                        .keywords = BUF_INIT(LIST_MOST),
+                        .known = BUF_INIT(LIST_MOST)};
 }
 
 static void
 draft_done(struct draft *d)
 {
     free(d->targets);
+    free(d->parts);
     buf_done(&d->arrivals);
     buf_done(&d->keywords);
+    buf_done(&d->known);
 }
 
 static struct target *
@@ -67,11 +78,34 @@ new_target(struct draft *d)
     return &d->targets[d->n_targets++];
 }
 
+/* The next message, of n bytes. */
+static enum status
+new_part(struct draft *d, uint64_t n, struct slice digest)
+{
+    const struct part *before = d->n_parts > 0 ? &d->parts[d->n_parts - 1] : NULL;
+    uint64_t at = before != NULL ? before->at + before->n : 0;
+
+    if (n > d->body->n - at)
+        return ST_SYNTAX;
+    if (d->n_parts == d->cap_parts) {
+        size_t cap = d->cap_parts == 0 ? 1 : d->cap_parts * 2;
+        struct part *grown = realloc(d->parts, cap * sizeof(*grown));
+
+        if (grown == NULL)
+            return ST_MEMORY;
+        d->parts = grown;
+        d->cap_parts = cap;
+    }
+    d->parts[d->n_parts++] = (struct part){.id = d->shard.body++, .at = at, .n = n, .digest = digest};
+    return ST_OK;
+}
+
 /* The message comes into the mailbox: numbers, counters, rows. */
 static void
 arrive(struct draft *d, struct target *t, uint16_t flags, int64_t internaldate, struct slice keywords)
 {
     struct record_arrival a = {.account = t->account.number, .mailbox = t->box.number};
+    struct part *part = &d->parts[d->n_parts - 1];
     uint8_t place_bytes[16];
     struct buf place = {.p = place_bytes, .cap = sizeof(place_bytes), .max = sizeof(place_bytes)};
     uint64_t modseq = ++t->account.usage.modseq;
@@ -79,7 +113,7 @@ arrive(struct draft *d, struct target *t, uint16_t flags, int64_t internaldate, 
     a.uid = t->box.status.uidnext++;
     a.message = (struct row_message){.modseq = modseq,
                                      .flags = flags,
-                                     .size = d->body->prefix + d->body->n,
+                                     .size = d->body->prefix + part->n,
                                      .internaldate = internaldate,
                                      .saved = d->j->now,
                                      .email = d->shard.email++,
@@ -89,9 +123,9 @@ arrive(struct draft *d, struct target *t, uint16_t flags, int64_t internaldate, 
     a.usage = t->account.usage;
     a.status = t->box.status;
     row_place_put(&place, &(struct row_place){t->box.number, a.uid});
-    a.email = (struct row_email){a.message.email, d->body_id, buf_slice(&place)};
+    a.email = (struct row_email){a.message.email, part->id, buf_slice(&place)};
     record_arrival_put(&d->arrivals, &a);
-    d->refs++;
+    part->refs++;
     judge_touch(d->out, t->account.number, t->box.number, modseq);
     if (d->answer.email == 0)
         d->answer = (struct row_request){.email = a.message.email,
@@ -101,21 +135,22 @@ arrive(struct draft *d, struct target *t, uint16_t flags, int64_t internaldate, 
                                          .modseq = modseq};
 }
 
+/* prefix: 0 when there are several, or the offsets behind the first would be wrong. */
 static void
-put_bodies(const struct draft *d, struct log_place own, struct buf *bodies)
+put_body(const struct draft *d, const struct part *part, struct log_place own, struct buf *bodies)
 {
     uint8_t bytes[2 * 24];
-    struct buf extents = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
-    struct row_body row = {.size = d->body->prefix + d->body->n, .prefix = (uint32_t)d->body->prefix};
-    uint64_t here = d->body->prefix + (d->body->side ? 0 : d->body->n);
+    struct buf extents = BUF_FIXED(bytes);
+    struct row_body row = {.size = d->body->prefix + part->n, .prefix = (uint32_t)d->body->prefix};
+    uint64_t here = d->body->prefix + (d->body->side ? 0 : part->n);
 
     if (here > 0)
-        row_extent_put(&extents, &(struct row_extent){own.segment, own.offset, here});
-    if (d->body->side && d->body->n > 0)
-        row_extent_put(&extents,
-                       &(struct row_extent){d->body->place.segment, d->body->place.offset, d->body->n});
+        row_extent_put(&extents, &(struct row_extent){own.segment, own.offset + part->at, here});
+    if (d->body->side && part->n > 0)
+        row_extent_put(&extents, &(struct row_extent){d->body->place.segment,
+                                                      d->body->place.offset + part->at, part->n});
     row.extents = buf_slice(&extents);
-    record_body_put(bodies, &(struct record_body){d->body_id, row, d->digest});
+    record_body_put(bodies, &(struct record_body){part->id, row, part->digest});
 }
 
 static enum status
@@ -145,9 +180,7 @@ put_segments(const struct draft *d, uint64_t own, struct buf *segments)
 static enum status
 write_record(struct draft *d, uint16_t type)
 {
-    uint8_t ref_bytes[16];
-    struct buf refs = {.p = ref_bytes, .cap = sizeof(ref_bytes), .max = sizeof(ref_bytes)};
-    AUTO_BUF bodies = BUF_INIT(LIST_MOST), segments = BUF_INIT(1024);
+    AUTO_BUF bodies = BUF_INIT(LIST_MOST), segments = BUF_INIT(1024), refs = BUF_INIT(16 * STORE_APPEND_MAX);
     struct record_deliver r = {.request = d->request, .answer = d->answer, .shard = d->shard};
     enum status st = put_segments(d, d->j->batch->segment, &segments);
 
@@ -155,7 +188,8 @@ write_record(struct draft *d, uint16_t type)
         return st;
     r.answer.lsn = log_batch_next_lsn(d->j->batch);
     r.answer.expires = d->j->now + REQUEST_LIFE;
-    record_ref_put(&refs, &(struct record_ref){d->body_id, d->refs});
+    for (size_t i = 0; i < d->n_parts; i++)
+        record_ref_put(&refs, &(struct record_ref){d->parts[i].id, d->parts[i].refs});
     r.arrivals = buf_slice(&d->arrivals);
     r.keywords = buf_slice(&d->keywords);
     r.refs = buf_slice(&refs);
@@ -164,26 +198,18 @@ write_record(struct draft *d, uint16_t type)
         struct log_place own = log_batch_next_body(d->j->batch, d->out->meta.n);
 
         buf_clear(&bodies);
-        put_bodies(d, own, &bodies);
+        for (size_t i = 0; i < d->n_parts; i++)
+            put_body(d, &d->parts[i], own, &bodies);
         r.bodies = buf_slice(&bodies);
         buf_clear(&d->out->meta);
         record_deliver_write(&d->out->meta, &r);
     }
     d->answer = r.answer;
     d->out->type = type;
-    return buf_ok(&d->out->meta) && buf_ok(&d->arrivals) && buf_ok(&bodies) &&
-                   buf_ok(&segments)
+    return buf_ok(&d->out->meta) && buf_ok(&d->arrivals) && buf_ok(&d->keywords) && buf_ok(&bodies) &&
+                   buf_ok(&segments) && buf_ok(&refs)
                ? ST_OK
                : ST_LIMIT;
-}
-
-static enum status
-begin(struct draft *d)
-{
-    enum status st = judge_shard(d->j, &d->shard);
-
-    d->body_id = d->shard.body++;
-    return st;
 }
 
 /* --- deliver --- */
@@ -254,11 +280,12 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
         return st;
     draft_init(&d, j, body, out);
     d.request = m->request;
-    d.digest = m->digest;
-    st = list.n == 0 ? ST_SYNTAX : begin(&d);
+    st = list.n == 0 ? ST_SYNTAX : judge_shard(j, &d.shard);
+    if (st == ST_OK)
+        st = new_part(&d, body->n, m->digest);
     while (st == ST_OK && list.n > 0) {
         st = deliver_rcpt_take(&list, &r) ? ST_OK : ST_SYNTAX;
-        if (st == ST_OK && (!BUG(half_delivery) || list.n > 0 || d.refs == 0))
+        if (st == ST_OK && (!BUG(half_delivery) || list.n > 0 || d.parts[0].refs == 0))
             st = deliver_to(&d, m, &r);
     }
     if (st == ST_OK)
@@ -282,26 +309,48 @@ append_again(struct judge *j, uint64_t account, const struct row_request *before
     return st;
 }
 
+/* Quota, UIDs and numbers of keywords are judged with what came before it in the same record. */
 static enum status
-append_to(struct draft *d, uint64_t account, const struct append *m)
+append_message(struct draft *d, struct target *t, const struct append_message *m)
 {
     AUTO_BUF numbers = BUF_INIT(2 * JUDGE_KEYWORDS_MAX + 2);
-    struct target *t = new_target(d);
-    enum status st = t != NULL ? judge_open(d->j, account, &t->account) : ST_MEMORY;
+    enum status st = d->n_parts < STORE_APPEND_MAX ? new_part(d, m->n, m->digest) : ST_SYNTAX;
 
-    if (st == ST_OK)
-        st = judge_box(d->j, account, m->mailbox, &t->box);
     if (st == ST_OK && t->box.status.uidnext == UINT32_MAX)
         st = ST_LIMIT;
     if (st == ST_OK)
-        st = judge_room(d->j, account, d->body->n);
+        st = judge_fits(&t->account, m->n);
     if (st == ST_OK)
-        st = judge_keywords(d->j, &t->account, m->keywords, &d->keywords, &numbers);
-    if (st != ST_OK)
-        return st;
-    arrive(d, t, m->flags & (FLAG_SEEN | FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DELETED | FLAG_DRAFT),
-           m->internaldate != 0 ? m->internaldate : d->j->now, buf_slice(&numbers));
-    st = write_record(d, RECORD_APPEND);
+        st = judge_keywords(d->j, &t->account, m->keywords, &d->keywords, &d->known, &numbers);
+    d->n_numbers += numbers.n / 2;
+    if (st == ST_OK && d->n_numbers > JUDGE_APPEND_KEYWORDS)
+        st = ST_LIMIT;
+    if (st == ST_OK)
+        arrive(d, t, m->flags & (FLAG_SEEN | FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DELETED | FLAG_DRAFT),
+               m->internaldate != 0 ? m->internaldate : d->j->now, buf_slice(&numbers));
+    return st;
+}
+
+/* RFC 3502 6.3.11: what is wrong with one of them refuses all. */
+static enum status
+append_to(struct draft *d, uint64_t account, const struct append *m)
+{
+    struct target *t = new_target(d);
+    enum status st = t != NULL ? judge_open(d->j, account, &t->account) : ST_MEMORY;
+    struct slice list = m->messages;
+    struct append_message one;
+
+    if (st == ST_OK)
+        st = judge_box(d->j, account, m->mailbox, &t->box);
+    while (st == ST_OK && list.n > 0) {
+        st = append_message_take(&list, &one) ? ST_OK : ST_SYNTAX;
+        if (st == ST_OK && (!BUG(half_append) || list.n > 0 || d->n_parts == 0))
+            st = append_message(d, t, &one);
+    }
+    if (st == ST_OK && d->n_parts == 0)
+        st = ST_SYNTAX;
+    if (st == ST_OK)
+        st = write_record(d, RECORD_APPEND);
     if (st == ST_OK)
         appended_put(&d->out->reply,
                      &(struct appended){t->box.row.uidvalidity, d->answer.uid, d->answer.modseq});
@@ -324,8 +373,7 @@ judge_append(struct judge *j, uint64_t account, const struct append *m, const st
         return st;
     draft_init(&d, j, body, out);
     d.request = m->request;
-    d.digest = m->digest;
-    st = begin(&d);
+    st = judge_shard(j, &d.shard);
     if (st == ST_OK)
         st = append_to(&d, account, m);
     draft_done(&d);

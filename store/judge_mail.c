@@ -155,7 +155,7 @@ flags_record(struct flags_work *w, struct slice fresh, bool more, struct outcome
 enum status
 judge_flags(struct judge *j, uint64_t account, const struct flags_change *m, struct outcome *out)
 {
-    AUTO_BUF numbers = BUF_INIT(2 * JUDGE_KEYWORDS_MAX + 2), fresh = BUF_INIT(LIST_MOST);
+    AUTO_BUF numbers = BUF_INIT(2 * JUDGE_KEYWORDS_MAX + 2), fresh = BUF_INIT(LIST_MOST), known = BUF_INIT(LIST_MOST);
     struct flags_work w = {
         .m = m, .merged = BUF_INIT(4096), .records = BUF_INIT(LIST_MOST), .reply = BUF_INIT(1u << 19)};
     bool more = false;
@@ -164,7 +164,7 @@ judge_flags(struct judge *j, uint64_t account, const struct flags_change *m, str
     if (st == ST_OK)
         st = judge_box(j, account, m->mailbox, &w.box);
     if (st == ST_OK)
-        st = judge_keywords(j, &w.account, m->keywords, &fresh, &numbers);
+        st = judge_keywords(j, &w.account, m->keywords, &fresh, &known, &numbers);
     if (st == ST_OK) {
         w.keywords = buf_slice(&numbers);
         w.modseq = w.account.usage.modseq + 1;

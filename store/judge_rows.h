@@ -33,12 +33,16 @@ MUST_CHECK enum status judge_request(struct judge *j, struct slice request, stru
 void judge_count(struct row_usage *usage, struct row_status *status, const struct row_message *before,
                  const struct row_message *after);
 
+/* Is a message of `bytes` more within the account's quota? ST_QUOTA. */
+MUST_CHECK enum status judge_fits(const struct judge_account *a, uint64_t bytes);
+
 void judge_touch(struct outcome *out, uint64_t account, uint64_t mailbox, uint64_t modseq);
 
-/* Numbers for names, new ones appended to *fresh (packed record_keyword) and usage. *numbers: packed le16, ascending.
- * names: packed msg_name. ST_LIMIT, ST_SYNTAX. */
+/* Numbers for names, new ones appended to *fresh (packed record_keyword) and usage. *known: the same, of names that were
+ * found; who asks for many lists keeps it, since finding one reads all the keywords of the account. *numbers: packed
+ * le16, ascending. names: packed msg_name. ST_LIMIT, ST_SYNTAX. */
 MUST_CHECK enum status judge_keywords(struct judge *j, struct judge_account *a, struct slice names, struct buf *fresh,
-                                      struct buf *numbers);
+                                      struct buf *known, struct buf *numbers);
 
 /* References and live bytes as one record changes them: absolute values at the end. */
 struct judge_counts {

@@ -24,7 +24,7 @@ enum record_type {
     RECORD_MAILBOX_ERASE,     /* record_mailbox_erase: the last of a removal */
     RECORD_SUBSCRIBE,         /* record_subscribe */
     RECORD_DELIVER,           /* record_deliver: all recipients and queue entries; the log record's body is the mail */
-    RECORD_APPEND,            /* record_deliver too */
+    RECORD_APPEND,            /* record_deliver too: one body and one arrival a message, all of one mailbox (RFC 3502) */
     RECORD_FLAGS,             /* record_flags; without rows: what is \Recent */
     RECORD_COPY,              /* record_copy: or move */
     RECORD_EXPUNGE,           /* record_expunge */
@@ -203,7 +203,12 @@ RECORD(mailbox_erase, RECORD_MAILBOX_ERASE_FIELDS)
     FIELD(u8, on)
 RECORD(subscribe, RECORD_SUBSCRIBE_FIELDS)
 
-/* request: 16 bytes, or none; answer is what asking again gets. bodies: packed record_body, each new here.
+/* request: 16 bytes, or none; answer is what asking again gets. bodies: packed record_body, each new here. Those of an
+ * APPEND of several messages lie one behind the other, in this record's body or in one side segment:
+ *
+ *   record's body, or side:  | message 1 | message 2 | message 3 |      bodies[i].extents = one range of it
+ *   arrivals:                  uid        uid + 1     uid + 2           answer.uid, answer.modseq: of the first
+ *
  * arrivals, queue, refs, segments, keywords: packed record_arrival, _queued, _ref, _live, _keyword. */
 #define RECORD_DELIVER_FIELDS(FIELD) \
     FIELD(bytes, request)            \

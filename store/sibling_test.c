@@ -50,12 +50,13 @@ deliver_side(uint64_t side, uint64_t n, uint8_t request, bool again)
 static enum status
 append_side(uint64_t side, uint8_t request)
 {
-    AUTO_BUF reply = BUF_INIT(100);
+    AUTO_BUF reply = BUF_INIT(100), messages = BUF_INIT(100);
     uint8_t bytes[16];
 
     memset(bytes, request, sizeof(bytes));
+    append_message_put(&messages, &(struct append_message){.n = BODY, .digest = SLICE("digest")});
     return PEER_ASK(&peer, peer.imap, MSG_APPEND, append, &reply, .handle = imap_handle, .request = slice_from(bytes, 16),
-                    .mailbox = inbox, .n = BODY, .side = side, .digest = SLICE("digest"));
+                    .mailbox = inbox, .n = BODY, .side = side, .messages = buf_slice(&messages));
 }
 
 static uint64_t
@@ -321,14 +322,15 @@ cut(enum store_msg type, const struct buf *whole)
 static void
 cut_short(void)
 {
-    AUTO_BUF m = BUF_INIT(4096);
+    AUTO_BUF m = BUF_INIT(4096), messages = BUF_INIT(100);
     const struct slice uids = SLICE("\1\0\0\0\1\0\0\0");
 
     flags_change_put(&m, &(struct flags_change){imap_handle, inbox, uids, FLAGS_ADD, FLAG_SEEN, SLICE(""), UINT64_MAX});
     cut(MSG_FLAGS, &m);
     buf_clear(&m);
+    append_message_put(&messages, &(struct append_message){.n = 3});
     append_put(&m, &(struct append){.handle = imap_handle, .request = SLICE("0123456789abcdef"), .mailbox = inbox, .n = 3,
-                                    .chunks = SLICE("\0\0\0\0"), .digest = SLICE("")});
+                                    .chunks = SLICE("\0\0\0\0"), .messages = buf_slice(&messages)});
     cut(MSG_APPEND, &m);
     buf_clear(&m);
     body_read_put(&m, &(struct body_read){imap_handle, inbox, 1, 0, 10});

@@ -201,7 +201,7 @@ on_side_data(struct ipc_request *request)
     }
     if (s->busy)
         return ST_STATE; /* one at a time: the order of bytes is the order of answers */
-    if (s->n + m.n > SIDE_BYTES_MAX) {
+    if (s->n + m.n > STORE_SIDE_MAX) {
         ipc_answer(request->from, ST_LIMIT, (struct slice){0});
         drop(s);
         return ST_OK;

@@ -8,7 +8,6 @@
 #include "store/readers.h"
 
 #define SIDES_PEER_MAX 256u     /* of one program at a time, so that none keeps others from having some */
-#define SIDE_BYTES_MAX (2ull << 30) /* of one: the largest message that a setting allows */
 #define SIDE_THREADS 4u         /* that write them */
 #define SIDE_DATA_MAX (256u * 1024)
 

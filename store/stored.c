@@ -392,10 +392,16 @@ on_rcpt_check(struct ipc_request *request)
 
 /* --- bodies --- */
 
-/* A small body's chunks, or a side body of this sender. */
+static uint64_t
+chunks_of(uint64_t n)
+{
+    return (n + SHM_CHUNK - 1) / SHM_CHUNK;
+}
+
+/* A small body's chunks, `wanted` of them, or a side body of this sender. */
 static enum status
 attach_body(struct work *w, const struct ipc_request *request, struct slice prefix, struct slice chunks,
-            uint64_t n, uint64_t side)
+            uint64_t wanted, uint64_t n, uint64_t side)
 {
     w->body = (struct judge_body){.prefix = prefix.n, .n = n, .side = side != 0};
     if (side != 0) { /* after a restart of ours it is gone, but its record may be there */
@@ -407,8 +413,8 @@ attach_body(struct work *w, const struct ipc_request *request, struct slice pref
     w->in = channel_in(request->channel);
     w->chunks = chunks;
     ((struct asked *)w->owner)->credit = n;
-    return n <= STORE_BODY_INLINE && (n == 0 || w->in != NULL) &&
-                   chunks.n == (n + SHM_CHUNK - 1) / SHM_CHUNK * 4
+    return n <= STORE_BODY_INLINE && wanted <= STORE_BODY_INLINE / SHM_CHUNK && (n == 0 || w->in != NULL) &&
+                   chunks.n == wanted * 4
                ? ST_OK
                : ST_SYNTAX;
 }
@@ -477,7 +483,7 @@ on_deliver(struct ipc_request *request)
     }
     if (!deliver_get(slice_from(w->payload, w->n), &m)) /* now of its own bytes */
         abort();
-    st = attach_body(w, request, m.prefix, m.chunks, m.n, m.side);
+    st = attach_body(w, request, m.prefix, m.chunks, chunks_of(m.n), m.n, m.side);
     return ask_with_body(w, request, st);
 }
 
@@ -558,28 +564,81 @@ on_write(struct ipc_request *request)
     return h != NULL ? ask(request, h->account) : ST_OK;
 }
 
+/* Are they as many bytes as was said? *chunks: that they take. */
+static bool
+messages_fit(const struct append *m, uint64_t *chunks)
+{
+    struct slice list = m->messages;
+    struct append_message one;
+    uint64_t n = 0;
+    uint32_t count = 0;
+
+    *chunks = 0;
+    for (; list.n > 0; count++) {
+        if (count == STORE_APPEND_MAX || !append_message_take(&list, &one) || one.n > STORE_SIDE_MAX - n)
+            return false;
+        n += one.n;
+        *chunks += chunks_of(one.n);
+    }
+    return count > 0 && n == m->n;
+}
+
+/* The list of a long append, which came in chunks, into the request itself: whoever judges it finds it there. */
+static enum status
+list_inline(const struct ipc_request *request, const struct append *m, struct buf *list, struct buf *whole)
+{
+    const struct shm *in = channel_in(request->channel);
+    struct append all = *m;
+    uint8_t *to;
+
+    if (m->messages.n > 0 || m->list_n > STORE_APPEND_LIST || in == NULL)
+        return ST_SYNTAX;
+    to = buf_reserve(list, m->list_n);
+    if (to == NULL)
+        return ST_MEMORY;
+    if (shm_read(in, m->list, m->list_n, to) != ST_OK)
+        return ST_SYNTAX;
+    list->n = m->list_n;
+    all.messages = buf_slice(list);
+    all.list = (struct slice){0};
+    all.list_n = 0;
+    append_put(whole, &all);
+    return buf_ok(whole) ? ST_OK : ST_MEMORY;
+}
+
 static enum status
 on_append(struct ipc_request *request)
 {
+    AUTO_BUF list = BUF_INIT(STORE_APPEND_LIST), whole = BUF_INIT(STORE_APPEND_LIST + IPC_INLINE);
+    struct slice payload = request->payload;
     const struct handle *h;
     struct append m;
     struct work *w;
+    uint64_t chunks;
     enum status st;
 
-    if (!append_get(request->payload, &m) || m.request.n != 16)
+    if (!append_get(payload, &m) || m.request.n != 16)
         return ST_SYNTAX;
     told_coming(&request->from, m.coming);
     h = handle_of(request, RIGHT_WRITE);
     if (h == NULL)
         return ST_OK;
-    w = new_work(MSG_APPEND, h->account, request->payload, &request->from);
+    st = m.list_n > 0 ? list_inline(request, &m, &list, &whole) : ST_OK;
+    if (st == ST_SYNTAX)
+        return st;
+    if (m.list_n > 0)
+        payload = buf_slice(&whole);
+    w = st == ST_OK ? new_work(MSG_APPEND, h->account, payload, &request->from) : NULL;
     if (w == NULL) {
         answer(&request->from, ST_UNAVAILABLE);
         return ST_OK;
     }
     if (!append_get(slice_from(w->payload, w->n), &m))
         abort();
-    st = attach_body(w, request, (struct slice){0}, m.chunks, m.n, m.side);
+    if (messages_fit(&m, &chunks))
+        st = attach_body(w, request, (struct slice){0}, m.chunks, chunks, m.n, m.side);
+    else
+        st = ST_SYNTAX;
     return ask_with_body(w, request, st);
 }
 

@@ -264,19 +264,17 @@ give_chunks(struct stored_peer *p, const struct buf *list)
         shm_give(&p->bodies, chunk);
 }
 
-/* Copies bytes into chunks of the arena; waits while others have them. */
-static enum status
-put_chunks(struct stored_peer *p, struct slice bytes, struct buf *list)
+static size_t
+chunks_of(struct slice bytes)
 {
-    uint64_t patience = loop_now(p->loop) + PEER_WAIT;
-    size_t n = (bytes.n + SHM_CHUNK - 1) / SHM_CHUNK;
+    return (bytes.n + SHM_CHUNK - 1) / SHM_CHUNK;
+}
 
-    while (p->bodies.n_idle < n) {
-        if (loop_now(p->loop) > patience)
-            return ST_TIMEOUT;
-        fiber_sleep_until(loop_now(p->loop) + MSEC(1));
-    }
-    for (size_t i = 0; i < n; i++) {
+/* Copies bytes into chunks of the arena. */
+static enum status
+put_some(struct stored_peer *p, struct slice bytes, struct buf *list)
+{
+    for (size_t i = 0; i < chunks_of(bytes); i++) {
         struct slice part = slice_sub(bytes, i * SHM_CHUNK, SHM_CHUNK);
         uint32_t chunk;
         enum status st = shm_take(&p->bodies, &chunk);
@@ -287,6 +285,26 @@ put_chunks(struct stored_peer *p, struct slice bytes, struct buf *list)
         buf_put_le32(list, chunk);
     }
     return ST_OK;
+}
+
+/* Each message from a new chunk on; waits for all of them at once while others have them. */
+static enum status
+put_chunks(struct stored_peer *p, const struct slice *bodies, size_t n, struct buf *list)
+{
+    uint64_t patience = loop_now(p->loop) + PEER_WAIT;
+    enum status st = ST_OK;
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < n; i++)
+        wanted += chunks_of(bodies[i]);
+    while (p->bodies.n_idle < wanted) {
+        if (loop_now(p->loop) > patience)
+            return ST_TIMEOUT;
+        fiber_sleep_until(loop_now(p->loop) + MSEC(1));
+    }
+    for (size_t i = 0; i < n && st == ST_OK; i++)
+        st = put_some(p, bodies[i], list);
+    return st;
 }
 
 enum status
@@ -303,7 +321,7 @@ peer_side(struct stored_peer *p, struct channel *ch, struct slice body, bool sea
         struct slice part = slice_sub(body, 0, 4 * SHM_CHUNK);
 
         if (st == ST_OK)
-            st = put_chunks(p, part, &chunks);
+            st = put_chunks(p, &part, 1, &chunks);
         body = slice_skip(body, part.n);
         if (st == ST_OK)
             st = PEER_ASK(p, ch, MSG_SIDE_DATA, side_data, NULL, side.id, buf_slice(&chunks),
@@ -315,13 +333,19 @@ peer_side(struct stored_peer *p, struct channel *ch, struct slice body, bool sea
     return st;
 }
 
-/* Where a body is for its request: in chunks, or as a side body. */
+/* Where bodies are for their request: in chunks, or as one side body. */
 static enum status
-put_body(struct stored_peer *p, struct channel *ch, struct slice body, bool side, struct buf *chunks,
-         uint64_t *id)
+put_bodies(struct stored_peer *p, struct channel *ch, const struct slice *bodies, size_t n, bool side,
+           struct buf *chunks, uint64_t *id)
 {
+    AUTO_BUF all = BUF_INIT(64u << 20);
+
     *id = 0;
-    return side ? peer_side(p, ch, body, true, id) : put_chunks(p, body, chunks);
+    if (!side)
+        return put_chunks(p, bodies, n, chunks);
+    for (size_t i = 0; i < n; i++)
+        buf_put(&all, bodies[i]);
+    return buf_ok(&all) ? peer_side(p, ch, buf_slice(&all), true, id) : ST_MEMORY;
 }
 
 /* --- asking --- */
@@ -333,7 +357,7 @@ peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, 
     AUTO_BUF list = BUF_INIT(1u << 16), chunks = BUF_INIT(1u << 12), bytes = BUF_INIT(IPC_INLINE),
              reply = BUF_INIT(1024);
     struct deliver d = *m;
-    enum status st = put_body(p, p->smtp, body, side, &chunks, &d.side);
+    enum status st = put_bodies(p, p->smtp, &body, 1, side, &chunks, &d.side);
 
     for (size_t i = 0; i < n; i++)
         deliver_rcpt_put(
@@ -350,19 +374,38 @@ peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, 
 }
 
 enum status
-peer_append(struct stored_peer *p, const struct append *m, struct slice body, bool side, struct appended *got)
+peer_append(struct stored_peer *p, const struct append *m, const struct append_message *list, const struct slice *bodies,
+            size_t n, bool side, struct appended *got)
 {
-    AUTO_BUF chunks = BUF_INIT(1u << 12), bytes = BUF_INIT(IPC_INLINE), reply = BUF_INIT(1024);
+    AUTO_BUF chunks = BUF_INIT(1u << 12), bytes = BUF_INIT(IPC_INLINE), reply = BUF_INIT(1024),
+             messages = BUF_INIT(1u << 20), more = BUF_INIT(1u << 12);
     struct append a = *m;
-    enum status st = put_body(p, p->imap, body, side, &chunks, &a.side);
+    enum status st = put_bodies(p, p->imap, bodies, n, side, &chunks, &a.side);
 
-    a.n = body.n;
+    a.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct append_message one = list[i];
+
+        one.n = bodies[i].n;
+        a.n += one.n;
+        append_message_put(&messages, &one);
+    }
     a.chunks = buf_slice(&chunks);
+    a.messages = buf_slice(&messages);
+    if (m->list_n > 0 && st == ST_OK) {
+        st = put_chunks(p, &a.messages, 1, &more);
+        a.list = buf_slice(&more);
+        a.list_n = (uint32_t)messages.n;
+        a.messages = (struct slice){0};
+    }
     append_put(&bytes, &a);
+    if (st == ST_OK && !(buf_ok(&bytes) && buf_ok(&messages)))
+        st = ST_LIMIT;
     if (st == ST_OK)
         st = ipc_call(p->imap, (enum msg)MSG_APPEND, buf_slice(&bytes), -1, loop_now(p->loop) + PEER_WAIT,
                       &reply);
     give_chunks(p, &chunks);
+    give_chunks(p, &more);
     return st == ST_OK && !appended_get(buf_slice(&reply), got) ? ST_SYNTAX : st;
 }
 

@@ -52,8 +52,10 @@ bool peer_has_ended(struct stored_peer *p);
  * the body goes into a side body first. */
 MUST_CHECK enum status peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, bool side,
                                     const uint64_t *accounts, size_t n, const char *mailbox, struct delivered *got);
-MUST_CHECK enum status peer_append(struct stored_peer *p, const struct append *m, struct slice body, bool side,
-                                   struct appended *got);
+/* Appends n messages at once; what m has of messages, chunks and n is replaced. list: their flags, keywords, dates and digests,
+ * its n is replaced. m->list_n not 0: the list goes in chunks. */
+MUST_CHECK enum status peer_append(struct stored_peer *p, const struct append *m, const struct append_message *list,
+                                   const struct slice *bodies, size_t n, bool side, struct appended *got);
 MUST_CHECK enum status peer_rcpt(struct stored_peer *p, const char *mailbox, uint64_t *account);
 MUST_CHECK enum status peer_handle(struct stored_peer *p, const char *name, uint64_t *handle);
 /* ST_NOTFOUND: no mailbox of that name. */

@@ -93,6 +93,8 @@
 
 #define IMAP_SETTINGS(SET)                                                                                            \
     SET(bytesize, message_size, "50M", "64K", "2G", "Largest message; given as SIZE.")                                \
+    SET(count, append_messages, "250", "1", "500", "Messages of one APPEND (RFC 3502); more are refused with NO [LIMIT].") \
+    SET(bytesize, append_size, "200M", "64K", "2G", "Bytes of several messages of one APPEND together.")               \
     SET(duration, imap_idle_timeout, "30m", "30m", "1d", "How long an IMAP client may stay silent (RFC 9051 5.4).")
 
 #define POP3_SETTINGS(SET)                                                                                            \

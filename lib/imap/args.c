@@ -228,12 +228,12 @@ imap_args_status(struct slice args, struct arena *a, struct imap_status *out, co
     return ST_OK;
 }
 
-enum status
-imap_args_append(struct slice args, struct arena *a, struct imap_append *out, const char **why)
+/* append-message of RFC 3502, without its literal, which was cut off. */
+static enum status
+take_append_message(struct slice args, struct arena *a, struct imap_append *out, const char **why)
 {
-    struct imap_append got = {0};
+    struct imap_append got = *out;
 
-    TRY(take_name(&args, a, &got.mailbox, why));
     TRY(take_space(&args, why));
     if (slice_starts(args, '(')) {
         TRY(imap_take_flags(&args, a, false, &got.flags, why));
@@ -246,7 +246,28 @@ imap_args_append(struct slice args, struct arena *a, struct imap_append *out, co
         TRY(take_space(&args, why));
     }
     got.utf8 = take_literal_nocase(&args, SLICE("UTF8 ("));
-    TRY(at_end(args, why)); /* the message's literal was cut off */
+    TRY(at_end(args, why));
+    *out = got;
+    return ST_OK;
+}
+
+enum status
+imap_args_append(struct slice args, struct arena *a, struct imap_append *out, const char **why)
+{
+    struct imap_append got = {0};
+
+    TRY(take_name(&args, a, &got.mailbox, why));
+    TRY(take_append_message(args, a, &got, why));
+    *out = got;
+    return ST_OK;
+}
+
+enum status
+imap_args_append_next(struct slice args, struct arena *a, struct imap_append *out, const char **why)
+{
+    struct imap_append got = {0};
+
+    TRY(take_append_message(args, a, &got, why));
     *out = got;
     return ST_OK;
 }

@@ -81,6 +81,9 @@ struct imap_append {
 };
 MUST_CHECK enum status imap_args_append(struct slice args, struct arena *a, struct imap_append *out,
                                         const char **why);
+/* The same before each further message (RFC 3502): no mailbox, but a space. */
+MUST_CHECK enum status imap_args_append_next(struct slice args, struct arena *a, struct imap_append *out,
+                                             const char **why);
 
 struct imap_list {
     struct slice reference, pattern;

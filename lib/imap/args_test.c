@@ -121,6 +121,40 @@ TEST(append)
     }
 }
 
+/* RFC 3502 4: before each message but the first. */
+TEST(append_next)
+{
+    static const struct {
+        const char *in;
+        enum status want;
+        uint32_t flags;
+        size_t keywords;
+        bool has_time, utf8;
+    } cases[] = {
+        {" ",                                                 ST_OK,     0,               0, false, false},
+        {" (\\Seen $a) ",                                     ST_OK,     IMAP_FLAG(SEEN), 1, false, false},
+        {" (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" ",         ST_OK,     IMAP_FLAG(SEEN), 0, true,  false},
+        {" \" 7-Feb-1994 22:43:04 -0800\" UTF8 (",            ST_OK,     0,               0, true,  true },
+        {"",                                                  ST_SYNTAX, 0,               0, false, false},
+        {"  ",                                                ST_SYNTAX, 0,               0, false, false},
+        {" (\\Seen)",                                         ST_SYNTAX, 0,               0, false, false},
+        {" (\\Recent) ",                                      ST_SYNTAX, 0,               0, false, false},
+        {" INBOX ",                                           ST_SYNTAX, 0,               0, false, false},
+        {" \" 7-Feb-1994 22:43:04\" ",                        ST_SYNTAX, 0,               0, false, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_INIT(4096);
+        struct imap_append got = {0};
+        const char *why = NULL;
+
+        CHECK_INT(i, imap_args_append_next(slice_of(cases[i].in), &a, &got, &why), cases[i].want);
+        CHECK(i, (why != NULL) == (cases[i].want != ST_OK) && got.mailbox.n == 0);
+        CHECK(i, got.flags.system == cases[i].flags && got.flags.n == cases[i].keywords);
+        CHECK(i, got.has_time == cases[i].has_time && got.utf8 == cases[i].utf8);
+    }
+}
+
 TEST(others)
 {
     AUTO_ARENA a = ARENA_INIT(8192);
@@ -174,4 +208,4 @@ TEST(authenticate)
     }
 }
 
-TEST_MAIN(store, keyword_limits, status, append, others, authenticate)
+TEST_MAIN(store, keyword_limits, status, append, append_next, others, authenticate)

@@ -76,6 +76,39 @@ is_hopeless(const struct imap_reader *r, const char **why)
     return r->limits.body == 0 && (cmd.states & IMAP_BEFORE) == 0;
 }
 
+/* at: where its literal begins in text. */
+static enum status
+on_message(struct imap_reader *r, size_t at, struct imap_literal lit)
+{
+    if (lit.n > r->limits.body)
+        return fail(r, ST_LIMIT, !lit.sync, "Message too large");
+    r->text.n = at;
+    r->body = true;
+    r->body_sync = lit.sync;
+    r->body_utf8 = r->text.p[at - 1] == '(';
+    r->body_n = lit.n;
+    return ST_OK;
+}
+
+/* RFC 3502 4: behind a message, the command's end or the flags, date and literal of the next one. */
+static enum status
+on_rest(struct imap_reader *r, struct slice line, bool has, struct imap_literal lit)
+{
+    bool fatal = has && !lit.sync, closed = r->body_utf8;
+
+    if (closed && !take_byte(&line, ')'))
+        return fail(r, ST_SYNTAX, fatal, "UTF8 ends in \")\"");
+    if (line.n == 0) {
+        r->text.n = 0;
+        return ST_OK;
+    }
+    if (!has || !slice_starts(line, ' '))
+        return fail(r, ST_SYNTAX, fatal, "Behind a message comes another one, or the end of the line");
+    if (closed)
+        buf_eat(&r->text, 1);
+    return on_message(r, lit.at - closed, lit);
+}
+
 static enum status
 on_literal(struct imap_reader *r, struct imap_literal lit)
 {
@@ -84,16 +117,8 @@ on_literal(struct imap_reader *r, struct imap_literal lit)
 
     if (lit.sync && r->literals == 0 && is_hopeless(r, &why))
         return fail(r, ST_SYNTAX, false, why);
-    if (is_message(r, r->line + lit.at)) {
-        if (lit.n > r->limits.body)
-            return fail(r, ST_LIMIT, !lit.sync, "Message too large");
-        r->text.n = r->line + lit.at;
-        r->body = true;
-        r->body_sync = lit.sync;
-        r->body_utf8 = buf_slice(&r->text).p[r->text.n - 1] == '(';
-        r->body_n = lit.n;
-        return ST_OK;
-    }
+    if (is_message(r, r->line + lit.at))
+        return on_message(r, r->line + lit.at, lit);
     if (lit.eight)
         return fail(r, ST_SYNTAX, !lit.sync, "Only a message is a literal8");
     if (++r->literals > r->limits.literals)
@@ -121,10 +146,8 @@ on_line(struct imap_reader *r)
         return fail(r, ST_SYNTAX, has && !lit.sync, "Lines end in CR LF");
     if (slice_find(line, '\r') < line.n || slice_find(line, '\0') < line.n)
         return fail(r, ST_SYNTAX, has && !lit.sync, "CR and NUL are not allowed in a line");
-    if (r->after_body && r->body_utf8 && !take_byte(&line, ')'))
-        return fail(r, ST_SYNTAX, has && !lit.sync, "UTF8 ends in \")\"");
-    if (r->after_body && line.n > 0)
-        return fail(r, ST_SYNTAX, has && !lit.sync, "APPEND takes one message, and nothing follows it");
+    if (r->after_body)
+        return on_rest(r, line, has, lit);
     if (has)
         return on_literal(r, lit);
     r->text.n -= 2;

@@ -3,8 +3,9 @@
  * bytes of the client, and the parse of its tag and name. Knows no socket: the
  * caller feeds bytes, sends "+ " when told to, and answers.
  *
- * The message of an APPEND is not collected: the reader stops in front of it and
- * the caller streams it (body_n bytes), then says imap_reader_body_done().
+ * The messages of an APPEND are not collected: the reader stops in front of each and
+ * the caller streams it (body_n bytes), then says imap_reader_body_done() and feeds on:
+ * the end of the command comes next, or another message (RFC 3502).
  */
 #pragma once
 #include "base/buf.h"
@@ -26,10 +27,10 @@ struct imap_reader {
     unsigned literals; /* seen in this command */
     bool go_ahead;     /* after ST_MORE: send "+ " */
     bool fatal;        /* after a failure: what follows cannot be told apart from commands; reply and close */
-    bool body;         /* after ST_OK: the message of an APPEND comes next */
+    bool body;         /* after ST_OK: a message of an APPEND comes next */
     bool body_sync;    /*   when the client waits for "+ " */
     bool body_utf8;    /*   when it is "UTF8 (~{n}": a ")" follows it (RFC 6855 4) */
-    bool after_body;   /* the rest of an APPEND's command is read */
+    bool after_body;   /* what follows a message of an APPEND is read */
     uint64_t body_n;
     const char *why;   /* after a failure: a reply's text. Static storage */
 };
@@ -40,11 +41,12 @@ void imap_reader_done(struct imap_reader *r);
  * ST_MORE: all eaten, feed more; or go_ahead: send "+ ", feed the rest (of a client that did not wait for it). ST_OK: imap_reader_text() is a command.
  * ST_SYNTAX, ST_LIMIT: `why` tells; unless `fatal` the next command may follow after imap_reader_next(). */
 MUST_CHECK enum status imap_reader_feed(struct imap_reader *r, struct slice *in);
-/* The command without its last CR LF; of an APPEND, what is before the message's "{" or "~{". Good until the next call. */
+/* The command without its last CR LF; of an APPEND, what is before the message's "{" or "~{", from the message before it on.
+ * Good until the next call. */
 struct slice imap_reader_text(const struct imap_reader *r);
 /* For replies about what could not be parsed: the tag if there is one, else "*". */
 struct slice imap_reader_tag(const struct imap_reader *r);
-/* The body's bytes were taken by the caller: ST_OK from feed then means that the command ended there. */
+/* The body's bytes were taken by the caller: ST_OK from feed then means that the command ended there, unless `body` again. */
 void imap_reader_body_done(struct imap_reader *r);
 /* Ready for another command; gives memory back. */
 void imap_reader_next(struct imap_reader *r);

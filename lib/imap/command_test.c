@@ -120,10 +120,6 @@ TEST(reader_after_body)
     imap_reader_next(&r);
     CHECK_INT(4, imap_reader_feed(&r, &in), ST_OK);
     CHECK_SLICE(5, imap_reader_text(&r), "b NOOP");
-    imap_reader_body_done(&r);
-    in = SLICE(" {5+}\r\n");
-    CHECK_INT(6, imap_reader_feed(&r, &in), ST_SYNTAX);
-    CHECK(7, r.fatal);
     imap_reader_next(&r);
     in = SLICE("a APPEND x UTF8 (~{5}\r\n");
     CHECK_INT(8, imap_reader_feed(&r, &in), ST_OK);
@@ -137,6 +133,56 @@ TEST(reader_after_body)
     in = SLICE("\r\n");
     CHECK_INT(11, imap_reader_feed(&r, &in), ST_SYNTAX);
     imap_reader_done(&r);
+}
+
+/* RFC 3502 4: what follows a message. */
+TEST(reader_next_message)
+{
+    static const struct {
+        bool utf8;
+        const char *in;
+        enum status want;
+        const char *text, *rest;
+        bool fatal, body, sync;
+        uint64_t n;
+    } cases[] = {
+        {false, "\r\nb NOOP\r\n",                 ST_OK,     "",                 "b NOOP\r\n", false, false, false, 0 },
+        {false, " {5}\r\nx",                       ST_OK,     " ",                "x",          false, true,  true,  5 },
+        {false, " {5+}\r\nx",                      ST_OK,     " ",                "x",          false, true,  false, 5 },
+        {false, " {0}\r\n",                        ST_OK,     " ",                "",           false, true,  true,  0 },
+        {false, " (\\Seen) ~{5+}\r\nx",            ST_OK,     " (\\Seen) ",        "x",          false, true,  false, 5 },
+        {false, " (a) \"x\" UTF8 (~{5}\r\n",       ST_OK,     " (a) \"x\" UTF8 (", "",           false, true,  true,  5 },
+        {false, " UTF8 (~{5}\r\n",                 ST_OK,     " UTF8 (",          "",           false, true,  true,  5 },
+        {false, " {1001}\r\nx",                    ST_LIMIT,  " {1001}\r\n",      "x",          false, false, false, 0 },
+        {false, " {1001+}\r\nx",                   ST_LIMIT,  " {1001+}\r\n",     "x",          true,  false, false, 0 },
+        {false, "{5}\r\nx",                        ST_SYNTAX, "{5}\r\n",          "x",          false, false, false, 0 },
+        {false, "{5+}\r\nx",                       ST_SYNTAX, "{5+}\r\n",         "x",          true,  false, false, 0 },
+        {false, ") {5+}\r\nx",                     ST_SYNTAX, ") {5+}\r\n",       "x",          true,  false, false, 0 },
+        {false, " x\r\ny",                         ST_SYNTAX, " x\r\n",           "y",          false, false, false, 0 },
+        {false, " \r\ny",                          ST_SYNTAX, " \r\n",            "y",          false, false, false, 0 },
+        {false, " {5+}\nx",                        ST_SYNTAX, " {5+}\n",          "x",          true,  false, false, 0 },
+        {true,  ")\r\ny",                          ST_OK,     "",                 "y",          false, false, false, 0 },
+        {true,  ") (\\Seen) {5}\r\n",              ST_OK,     " (\\Seen) ",        "",           false, true,  true,  5 },
+        {true,  ") UTF8 (~{5+}\r\nx",              ST_OK,     " UTF8 (",          "x",          false, true,  false, 5 },
+        {true,  "){5}\r\n",                        ST_SYNTAX, "){5}\r\n",         "",           false, false, false, 0 },
+        {true,  " {5}\r\n",                        ST_SYNTAX, " {5}\r\n",         "",           false, false, false, 0 },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct slice in = cases[i].utf8 ? SLICE("a APPEND x UTF8 (~{5}\r\n") : SLICE("a APPEND x {5}\r\n");
+        struct imap_reader r;
+
+        imap_reader_init(&r, limits);
+        CHECK_INT(i, imap_reader_feed(&r, &in), ST_OK);
+        imap_reader_body_done(&r);
+        in = slice_of(cases[i].in);
+        CHECK_INT(i, imap_reader_feed(&r, &in), cases[i].want);
+        CHECK_SLICE(i, imap_reader_text(&r), cases[i].text);
+        CHECK_SLICE(i, in, cases[i].rest);
+        CHECK(i, r.fatal == cases[i].fatal && r.body == cases[i].body && r.body_n == cases[i].n);
+        CHECK(i, r.body_sync == cases[i].sync && (cases[i].want == ST_OK || r.why != NULL));
+        imap_reader_done(&r);
+    }
 }
 
 TEST(reader_tag)
@@ -205,4 +251,4 @@ TEST(parse)
     }
 }
 
-TEST_MAIN(reader, reader_go_ahead, reader_line_limit, reader_after_body, reader_tag, parse)
+TEST_MAIN(reader, reader_go_ahead, reader_line_limit, reader_after_body, reader_next_message, reader_tag, parse)

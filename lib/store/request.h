@@ -20,6 +20,9 @@
 #define STORE_READ_MAX (256u * 1024u)     /* most bytes of one MSG_BODY_READ */
 #define STORE_HEAD_MAX (64u * 1024u)      /* most bytes of a message in one row of MSG_HEADS */
 #define STORE_RECIPIENTS_MAX 1000u
+#define STORE_SIDE_MAX (2ull << 30)       /* most bytes of a side body: the largest message that a setting allows */
+#define STORE_APPEND_MAX 500u             /* most messages of one MSG_APPEND */
+#define STORE_APPEND_LIST (256u * 1024u)  /* most bytes of its list of messages */
 
 enum store_msg {
     MSG_RCPT_CHECK = 100, /* smtpd submitd: rcpt_check = rcpt_found. ST_NOTFOUND no such user, ST_QUOTA */
@@ -260,20 +263,31 @@ IPC_MESSAGE(head_list, HEAD_LIST_FIELDS)
     FIELD(bytes, bytes)
 IPC_MESSAGE(head_row, HEAD_ROW_FIELDS)
 
-/* keywords: packed msg_name. Body as in deliver. internaldate 0: now. */
+/* One message of an append. n: its bytes. keywords: packed msg_name. internaldate 0: now. */
+#define APPEND_MESSAGE_FIELDS(FIELD) \
+    FIELD(u64, n)                    \
+    FIELD(u16, flags)                \
+    FIELD(bytes, keywords)           \
+    FIELD(i64, internaldate)         \
+    FIELD(bytes, digest)
+IPC_MESSAGE(append_message, APPEND_MESSAGE_FIELDS)
+/* Into one mailbox, in this order: all of them or none (RFC 3502). messages: packed append_message, 1 to STORE_APPEND_MAX;
+ * or empty, and what would stand there is list_n bytes in the chunks `list`. Their n bytes together are in `chunks`, each
+ * message from a new chunk on, STORE_BODY_INLINE / SHM_CHUNK chunks at most, or when side is not 0 one behind the other in
+ * that side body, which is nothing else. */
 #define APPEND_FIELDS(FIELD) \
     FIELD(u64, handle)       \
     FIELD(bytes, request)    \
     FIELD(u64, mailbox)      \
-    FIELD(u16, flags)        \
-    FIELD(bytes, keywords)   \
-    FIELD(i64, internaldate) \
+    FIELD(bytes, messages)   \
+    FIELD(bytes, list)       \
+    FIELD(u32, list_n)       \
     FIELD(bytes, chunks)     \
     FIELD(u64, n)            \
     FIELD(u64, side)         \
-    FIELD(bytes, digest)     \
     FIELD(u16, coming)
 IPC_MESSAGE(append, APPEND_FIELDS)
+/* uid, modseq: of the first message; those of the others follow, each one more than that before. */
 #define APPENDED_FIELDS(FIELD) \
     FIELD(u32, uidvalidity)    \
     FIELD(u32, uid)            \

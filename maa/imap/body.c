@@ -57,16 +57,23 @@ body_store_gone(void)
         shm_give(program_arena(), self.limbo[--self.n_limbo]);
 }
 
+static bool
+try_credit(uint64_t n)
+{
+    if (self.first != NULL || self.credit < n)
+        return false;
+    self.credit -= n;
+    return true;
+}
+
 static enum status
 take_credit(uint64_t n)
 {
     struct waiter w = {.n = n}, **at;
     enum status st;
 
-    if (self.first == NULL && self.credit >= n) {
-        self.credit -= n;
+    if (try_credit(n))
         return ST_OK;
-    }
     *self.last = &w;
     self.last = &w.next;
     st = wait_for(&w.wait, loop_now(program_loop()) + CREDIT_TIME);
@@ -86,22 +93,41 @@ take_credit(uint64_t n)
 /* --- chunks --- */
 
 static void
-give_chunks(struct body *b)
+give_all(const uint32_t *chunks, uint32_t n)
 {
     struct shm *arena = program_arena();
 
-    for (uint32_t i = 0; i < b->n_chunks && arena != NULL; i++)
-        shm_give(arena, b->chunks[i]);
-    b->n_chunks = b->fed = 0;
+    for (uint32_t i = 0; i < n && arena != NULL; i++)
+        shm_give(arena, chunks[i]);
+}
+
+static void
+keep_chunks(const uint32_t *chunks, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        self.limbo[self.n_limbo++] = chunks[i];
+}
+
+static void
+give_chunks(struct body *b)
+{
+    give_all(b->chunks, b->n_chunks);
+    b->n_chunks = b->fed = b->n_sizes = 0;
 }
 
 static struct slice
-list_chunks(const struct body *b, uint32_t from, struct buf *out)
+list_chunks(const uint32_t *chunks, uint32_t n, struct buf *out)
 {
     buf_clear(out);
-    for (uint32_t i = from; i < b->n_chunks; i++)
-        buf_put_le32(out, b->chunks[i]);
+    for (uint32_t i = 0; i < n; i++)
+        buf_put_le32(out, chunks[i]);
     return buf_slice(out);
+}
+
+static uint32_t
+chunks_of(uint64_t n)
+{
+    return (uint32_t)((n + SHM_CHUNK - 1) / SHM_CHUNK);
 }
 
 /* To mdad what it has not had, n bytes. Without mdad a message is stored without a digest. */
@@ -116,7 +142,8 @@ feed_digest(struct body *b, uint64_t n, bool last)
     if (!b->digested)
         return;
     msg_digest_feed_put(&m,
-                        &(struct msg_digest_feed){b->job, list_chunks(b, b->fed, &list), (uint32_t)n, last});
+                        &(struct msg_digest_feed){b->job, list_chunks(b->chunks + b->fed, b->n_chunks - b->fed, &list),
+                                                  (uint32_t)n, last});
     b->fed = b->n_chunks;
     b->digested = ch != NULL && ipc_call(ch, MSG_DIGEST_FEED, buf_slice(&m), -1,
                                          loop_now(program_loop()) + PEER_TIME, &reply) == ST_OK;
@@ -129,9 +156,9 @@ feed_digest(struct body *b, uint64_t n, bool last)
     b->digested = b->digested && buf_ok(&b->digest);
 }
 
-/* A window's n bytes into the side body, after which its chunks are free again. */
+/* n bytes in chunks that are held, from that one on, into the side body. */
 static enum status
-feed_side(struct body *b, uint64_t n, bool last)
+feed_side(struct body *b, uint32_t from, uint64_t n, bool last)
 {
     AUTO_BUF list = BUF_INIT(BODY_CHUNKS * 4), m = BUF_INIT(BODY_CHUNKS * 4 + 64), reply = BUF_INIT(4096);
     struct channel *ch = program_peer(ROLE_STORE, 0);
@@ -139,23 +166,34 @@ feed_side(struct body *b, uint64_t n, bool last)
 
     if (ch == NULL || b->store_life != self.store_life)
         return ST_UNAVAILABLE;
-    side_data_put(&m, &(struct side_data){b->side, list_chunks(b, 0, &list), (uint32_t)n, last});
+    side_data_put(&m, &(struct side_data){b->side, list_chunks(b->chunks + from, chunks_of(n), &list), (uint32_t)n, last});
     st = ipc_call(ch, (enum msg)MSG_SIDE_DATA, buf_slice(&m), -1, loop_now(program_loop()) + PEER_TIME,
                   &reply);
-    give_chunks(b);
     return st == ST_CLOSED || st == ST_TIMEOUT || st == ST_STALE ? ST_UNAVAILABLE : st;
+}
+
+static void
+tell_end(enum role role, enum msg type, uint64_t id)
+{
+    AUTO_BUF m = BUF_INIT(16);
+    struct channel *ch = program_peer(role, 0);
+
+    msg_id_put(&m, &(struct msg_id){id});
+    if (ch != NULL)
+        (void)ipc_send(ch, type, buf_slice(&m), -1);
 }
 
 /* --- a body --- */
 
+/* announced: 0 when more may come than is known. */
 static enum status
-begin_side(struct body *b)
+begin_side(struct body *b, uint64_t announced)
 {
     AUTO_BUF m = BUF_INIT(64), reply = BUF_INIT(4096);
     struct msg_id id;
     enum status st;
 
-    side_begin_put(&m, &(struct side_begin){b->n});
+    side_begin_put(&m, &(struct side_begin){announced});
     st = program_ask(ROLE_STORE, (enum msg)MSG_SIDE_BEGIN, buf_slice(&m),
                      loop_now(program_loop()) + CREDIT_TIME, &reply);
     if (st == ST_OK && !msg_id_get(buf_slice(&reply), &id))
@@ -180,7 +218,7 @@ body_begin(struct body *b, uint64_t n)
     enum status st;
 
     *b = (struct body){
-        .n = n, .streams = n > STORE_BODY_INLINE, .digested = true, .digest = BUF_INIT(IPC_PAYLOAD_MAX)};
+        .n = n, .total = n, .streams = n > STORE_BODY_INLINE, .digested = true, .digest = BUF_INIT(IPC_PAYLOAD_MAX)};
     if (program_arena() == NULL)
         return ST_UNAVAILABLE;
     b->credit = b->streams ? (uint64_t)BODY_WINDOW * SHM_CHUNK : n;
@@ -188,7 +226,7 @@ body_begin(struct body *b, uint64_t n)
     if (st != ST_OK)
         return st;
     b->store_life = self.store_life;
-    st = b->streams ? begin_side(b) : ST_OK;
+    st = b->streams ? begin_side(b, n) : ST_OK;
     if (st != ST_OK) {
         give_credit(b);
         return st;
@@ -257,11 +295,90 @@ body_receive(struct body *b, struct stream *from, enum status *kept)
         if (b->n_chunks - b->fed < BODY_WINDOW && !last)
             continue;
         feed_digest(b, window, last);
-        if (b->streams)
-            *kept = feed_side(b, window, last);
+        if (b->streams) {
+            *kept = feed_side(b, 0, window, false);
+            give_chunks(b);
+        }
         window = 0;
     }
+    if (*kept == ST_OK && !b->streams)
+        b->sizes[b->n_sizes++] = (uint32_t)b->n;
     return throw_away(b, from);
+}
+
+/* What is held goes into a side body, message by message, and so does what comes. */
+static enum status
+spill(struct body *b)
+{
+    uint64_t window = (uint64_t)BODY_WINDOW * SHM_CHUNK;
+    uint32_t at = 0;
+    enum status st = begin_side(b, 0);
+
+    for (uint32_t i = 0; i < b->n_sizes && st == ST_OK; i++)
+        for (uint64_t left = b->sizes[i], n; left > 0 && st == ST_OK; left -= n) {
+            n = left < window ? left : window;
+            st = feed_side(b, at, n, false);
+            at += chunks_of(n);
+        }
+    give_chunks(b);
+    b->streams = true;
+    if (b->credit > window && b->store_life == self.store_life) {
+        body_credit(b->credit - window);
+        b->credit = window;
+    }
+    return st;
+}
+
+enum status
+body_next(struct body *b, uint64_t n)
+{
+    if (n > STORE_SIDE_MAX - b->total)
+        return ST_LIMIT;
+    if (b->job != 0)
+        tell_end(ROLE_MDA, MSG_DIGEST_CANCEL, b->job); /* it failed at the one before */
+    b->n = n;
+    b->got = 0;
+    b->total += n;
+    b->fed = b->n_chunks;
+    b->job = ++self.jobs;
+    b->digested = true;
+    buf_clear(&b->digest);
+    if (b->streams)
+        return ST_OK;
+    if (b->store_life != self.store_life) { /* what was booked went with its stored */
+        b->credit = 0;
+        b->store_life = self.store_life;
+    }
+    if (n > STORE_BODY_INLINE || b->n_chunks + chunks_of(n) > BODY_CHUNKS || b->total > STORE_BODY_INLINE || !try_credit(n))
+        return spill(b);
+    b->credit += n;
+    return ST_OK;
+}
+
+enum status
+body_seal(struct body *b)
+{
+    return b->streams ? feed_side(b, 0, 0, true) : ST_OK;
+}
+
+enum status
+body_list(struct body *b, struct append *m, struct buf *chunks)
+{
+    struct slice left = m->messages;
+    struct shm *arena = program_arena();
+
+    m->list_n = (uint32_t)left.n;
+    while (left.n > 0) {
+        struct slice part = slice_sub(left, 0, SHM_CHUNK);
+
+        if (b->n_list == BODY_LIST || shm_take(arena, &b->list[b->n_list]) != ST_OK)
+            return ST_UNAVAILABLE;
+        memcpy(shm_at(arena, b->list[b->n_list++]), part.p, part.n);
+        left = slice_skip(left, part.n);
+    }
+    m->messages = (struct slice){0};
+    m->list = list_chunks(b->list, b->n_list, chunks);
+    return ST_OK;
 }
 
 void
@@ -269,34 +386,24 @@ body_fill(struct body *b, struct append *m, struct buf *chunks)
 {
     uint32_t others = self.coming > 0 ? self.coming - 1 : 0;
 
-    m->n = b->n;
+    m->n = b->total;
     m->side = b->side;
-    m->chunks = b->streams ? (struct slice){0} : list_chunks(b, 0, chunks);
-    m->digest = b->digested ? buf_slice(&b->digest) : (struct slice){0};
+    m->chunks = b->streams ? (struct slice){0} : list_chunks(b->chunks, b->n_chunks, chunks);
     m->coming = others < UINT16_MAX ? (uint16_t)others : UINT16_MAX;
     if (!b->streams)
         b->credit = 0; /* spent */
 }
 
-static void
-tell_end(enum role role, enum msg type, uint64_t id)
-{
-    AUTO_BUF m = BUF_INIT(16);
-    struct channel *ch = program_peer(role, 0);
-
-    msg_id_put(&m, &(struct msg_id){id});
-    if (ch != NULL)
-        (void)ipc_send(ch, type, buf_slice(&m), -1);
-}
-
 void
 body_end(struct body *b, enum status st)
 {
-    if (st == ST_TIMEOUT)
-        for (uint32_t i = 0; i < b->n_chunks; i++)
-            self.limbo[self.n_limbo++] = b->chunks[i];
-    else
+    if (st == ST_TIMEOUT) {
+        keep_chunks(b->chunks, b->n_chunks);
+        keep_chunks(b->list, b->n_list);
+    } else {
         give_chunks(b);
+        give_all(b->list, b->n_list);
+    }
     if (b->side != 0 && st != ST_OK && st != ST_TIMEOUT && b->store_life == self.store_life)
         tell_end(ROLE_STORE, (enum msg)MSG_SIDE_DROP, b->side);
     if (b->job != 0 && b->got > 0)

@@ -602,7 +602,7 @@ on_side_begin(struct ipc_request *r)
     AUTO_BUF m2 = BUF_INIT(16);
 
     GET(side_begin, m);
-    CHECK(0, m.announced > STORE_BODY_INLINE);
+    CHECK(0, m.announced == 0 || m.announced > STORE_BODY_INLINE);
     buf_clear(&side.bytes);
     msg_id_put(&m2, &(struct msg_id){++side.id});
     ipc_answer(r->from, no_space ? ST_NOSPACE : ST_OK, buf_slice(&m2));
@@ -626,34 +626,65 @@ on_side_drop(struct ipc_request *r)
     return ST_OK;
 }
 
+static struct slice
+take(struct slice *from, size_t n)
+{
+    struct slice got = slice_sub(*from, 0, n);
+
+    *from = slice_skip(*from, got.n);
+    return got;
+}
+
+static struct mail *
+append_one(struct box *b, struct slice body, const struct append_message *one)
+{
+    AUTO_BUF digest = BUF_INIT(DIGEST_WHOLE + 131072);
+    struct mail *mail = add_mail(b, body);
+
+    CHECK_INT(1, digest_whole(body, &digest), ST_OK);
+    CHECK_SLICE(2, one->digest, mdad_fails ? SLICE("") : buf_slice(&digest));
+    mail->flags = one->flags;
+    mail->date = one->internaldate != 0 ? one->internaldate : mail->date;
+    number_names(one->keywords, &mail->keywords);
+    return mail;
+}
+
 static enum status
 on_append(struct ipc_request *r)
 {
-    AUTO_BUF body = BUF_INIT(64u << 20), m2 = BUF_INIT(100), digest = BUF_INIT(DIGEST_WHOLE + 131072);
-    struct mail *mail;
+    AUTO_BUF bytes = BUF_INIT(64u << 20), list = BUF_INIT(STORE_APPEND_LIST), m2 = BUF_INIT(100);
+    struct append_message one;
+    struct slice messages, at;
+    uint32_t uid;
+    uint64_t modseq, n = 0;
 
     GET_BOX(append, m, b);
-    CHECK(0, m.request.n == 16 && (m.side == 0 || m.chunks.n == 0));
-    if (m.side == 0) {
-        read_chunks(m.chunks, m.n, &body);
+    CHECK(0, m.request.n == 16 && (m.side == 0 || m.chunks.n == 0) && (m.messages.n > 0) != (m.list_n > 0));
+    if (m.list_n > 0)
+        read_chunks(m.list, m.list_n, &list);
+    messages = m.list_n > 0 ? buf_slice(&list) : m.messages;
+    for (at = messages; append_message_take(&at, &one); n += one.n)
+        if (m.side == 0)
+            read_chunks(take(&m.chunks, (one.n + SHM_CHUNK - 1) / SHM_CHUNK * 4), one.n, &bytes);
+    if (m.side == 0)
         give_credit(m.n);
-    } else {
-        buf_put(&body, buf_slice(&side.bytes));
-    }
-    CHECK_INT(0, body.n, m.n);
-    CHECK_INT(1, digest_whole(buf_slice(&body), &digest), ST_OK);
-    CHECK_SLICE(2, m.digest, mdad_fails ? SLICE("") : buf_slice(&digest));
-    if (slice_find_slice(buf_slice(&body), SLICE("Subject: much")) < body.n) {
+    else
+        buf_put(&bytes, buf_slice(&side.bytes));
+    CHECK(0, at.n == 0 && bytes.n == m.n && n == m.n && m.chunks.n == 0);
+    if (slice_find_slice(buf_slice(&bytes), SLICE("Subject: much")) < bytes.n) {
         reply_status(r, ST_QUOTA);
         return ST_OK;
     }
-    mail = add_mail(b, buf_slice(&body));
-    mail->flags = m.flags;
-    mail->date = m.internaldate != 0 ? m.internaldate : mail->date;
-    number_names(m.keywords, &mail->keywords);
+    uid = b->uidnext;
+    modseq = 0;
+    for (struct slice rest = buf_slice(&bytes); append_message_take(&messages, &one);) {
+        struct mail *mail = append_one(b, take(&rest, one.n), &one);
+
+        modseq = modseq == 0 ? mail->modseq : modseq;
+    }
     hint_all(b);
     next_uid = b->uidnext;
-    appended_put(&m2, &(struct appended){b->uidvalidity, mail->uid, mail->modseq});
+    appended_put(&m2, &(struct appended){b->uidvalidity, uid, modseq});
     ipc_answer(r->from, ST_OK, buf_slice(&m2));
     return ST_OK;
 }

@@ -88,7 +88,7 @@ void answers_with_at(int line, struct stream *client, const char *text, const ch
     " ENABLE"                                                                                                \
     " NAMESPACE"                                                                                             \
     " CHILDREN"                                                                                              \
-    " UIDPLUS"                                                                                               \
+    " UIDPLUS MULTIAPPEND"                                                                                   \
     " MOVE"                                                                                                  \
     " UNSELECT"                                                                                              \
     " IDLE"                                                                                                  \

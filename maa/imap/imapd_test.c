@@ -330,7 +330,7 @@ try_append(struct stream *c)
     CHECK_INT(1, b->mails[4].date, 837596665000000000);
     CHECK_INT(2, b->mails[4].keywords.n, 2);
     SAYS(c, "a APPEND Sent {5+}\r\n12345 x\r\nb NOOP\r\n",
-         "a BAD APPEND takes one message, and nothing follows it\r\nb OK NOOP completed\r\n");
+         "a BAD Behind a message comes another one, or the end of the line\r\nb OK NOOP completed\r\n");
     SAYS(c, "a APPEND Sent {17+}\r\nSubject: much\r\n\r\n\r\n",
          "a NO [OVERQUOTA] The quota would be passed\r\n");
     append_and_fetch(c, 1);

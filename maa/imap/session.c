@@ -129,6 +129,18 @@ answer_parse(struct session *s, struct command *c, enum status st, const char *w
         answer_bad(s, c, why);
 }
 
+void
+answer_unread(struct session *s, struct command *c, enum status st)
+{
+    const char *why = s->reader.why;
+
+    if (st == ST_LIMIT && why != NULL && slice_eq(slice_of(why), SLICE("Message too large")))
+        answer(c, "NO [TOOBIG] The message is larger than %llu bytes",
+               (unsigned long long)imapd.settings.message_size); /* RFC 7889 4 */
+    else
+        answer_bad(s, c, why != NULL ? why : "Not a command");
+}
+
 /* RFC 5530 3. What is not here is a temporary failure. */
 static const struct {
     enum status st;
@@ -173,6 +185,7 @@ put_capabilities(struct buf *out)
                   " NAMESPACE"
                   " CHILDREN"
                   " UIDPLUS"
+                  " MULTIAPPEND"
                   " MOVE"
                   " UNSELECT"
                   " IDLE"
@@ -425,6 +438,8 @@ run_command(struct session *s)
             answer_parse(s, &c, st, why);
         run_append(s, &c, r->body_n, r->body_sync);
         command_end(s, &c, TELL_ALL);
+        if (r->fatal && !s->over)
+            session_bye(s, "What follows cannot be told apart from commands");
         return;
     }
     if (st == ST_OK && c.in.verb == IMAP_APPEND)
@@ -447,11 +462,7 @@ refuse_command(struct session *s, enum status st)
 
     command_begin(&c);
     c.in.tag = imap_reader_tag(r);
-    if (st == ST_LIMIT && r->why != NULL && slice_eq(slice_of(r->why), SLICE("Message too large")))
-        answer(&c, "NO [TOOBIG] The message is larger than %llu bytes",
-               (unsigned long long)imapd.settings.message_size); /* RFC 7889 4 */
-    else
-        answer_bad(s, &c, r->why != NULL ? r->why : "Not a command");
+    answer_unread(s, &c, st);
     command_end(s, &c, TELL_NOTHING);
     if (r->fatal)
         session_bye(s, "What follows cannot be told apart from commands");

@@ -120,6 +120,8 @@ void answer_bad(struct session *s, struct command *c, const char *why);
 void answer_status(struct command *c, enum status st);
 /* For parsers: BAD, or NO [LIMIT] for what is only too large. */
 void answer_parse(struct session *s, struct command *c, enum status st, const char *why);
+/* A command that could not be read to its end: st and reader.why. */
+void answer_unread(struct session *s, struct command *c, enum status st);
 void put_capabilities(struct buf *out);
 
 /* --- ask.c --- */
@@ -225,5 +227,5 @@ typedef void command_run(struct session *s, struct command *c);
 command_run on_select, on_close, on_unselect;
 command_run on_create, on_delete, on_rename, on_subscribe, on_list, on_lsub, on_status, on_namespace;
 command_run on_fetch, on_search, on_store, on_copy, on_expunge;
-/* APPEND reads its message from the stream; sync: the client waits for "+ ". */
+/* APPEND reads its messages from the stream; n, sync: the first one's bytes, and does the client wait for "+ "? */
 void run_append(struct session *s, struct command *c, uint64_t n, bool sync);

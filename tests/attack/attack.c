@@ -244,19 +244,20 @@ chunks(struct victim *v)
         {"huge",   SLICE("\0\0\0\0"),         UINT64_MAX},
     };
     struct slice words = argument(v);
-    AUTO_BUF payload = BUF_INIT(4096), reply = BUF_INIT(4096);
+    AUTO_BUF payload = BUF_INIT(4096), reply = BUF_INIT(4096), messages = BUF_INIT(100);
 
     if (redeem(v) != ST_OK)
         return;
     for (size_t i = 0; i < COUNT(cases); i++) {
         if (!slice_eq(words, slice_of(cases[i].name)))
             continue;
+        append_message_put(&messages, &(struct append_message){.n = cases[i].n});
         append_put(&payload, &(struct append){.handle = v->who.handle,
                                               .request = SLICE("0123456789abcdef"),
                                               .mailbox = 1,
+                                              .messages = buf_slice(&messages),
                                               .chunks = cases[i].chunks,
-                                              .n = cases[i].n,
-                                              .digest = SLICE("")});
+                                              .n = cases[i].n});
         tell(v, cases[i].name, status_name(ask(ROLE_STORE, MSG_APPEND, &payload, &reply)));
     }
     end();

@@ -334,7 +334,7 @@ removal_fails(void)
         !check("its number", msg_id_get(buf_slice(&reply), &box)))
         return false;
     const struct append m = {.handle = handle, .request = slice_from(id, sizeof(id)), .mailbox = box.id};
-    if (!check("append", peer_append(&peer, &m, SLICE("Subject: x\r\n\r\n"), false, &got) == ST_OK))
+    if (!check("append", peer_append(&peer, &m, &(struct append_message){0}, &SLICE("Subject: x\r\n\r\n"), 1, false, &got) == ST_OK))
         return false;
     fiber_sleep_until(loop_now(peer.loop) +
                       MSEC(300));    /* a segment made ahead of need has been flushed by then */

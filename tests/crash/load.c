@@ -218,27 +218,26 @@ choose(struct client *c, const struct sight *s, struct op *op, struct buf *runs)
 static bool
 append(struct client *c, uint64_t mailbox)
 {
-    AUTO_BUF body = BUF_INIT(1u << 20);
     struct op op = {
-        .kind = OP_APPEND, .account = c->account, .mailbox = mailbox, .flags = (uint16_t)rnd(c, 32)};
+        .kind = OP_APPEND, .account = c->account, .mailbox = mailbox, .n = 1, .flags = (uint16_t)rnd(c, 32)};
     struct appended got = {0};
     uint32_t number;
     enum status st;
 
     new_token(c, &op);
-    token_body(op.token, &body);
+    if (rnd(c, 2) == 0) /* several (RFC 3502), in one piece of the client's tokens */
+        op.n = 2 + (uint32_t)rnd(c, UIDS - 1);
+    if (op.token % TOKENS_EACH + op.n > TOKENS_EACH)
+        op.n = 1;
+    c->l->tokens[c->number] += op.n - 1;
     number = sent(c, &op);
-    const struct append m = {.handle = c->handle,
-                             .request = slice_from(op.request, sizeof(op.request)),
-                             .mailbox = mailbox,
-                             .flags = op.flags,
-                             .digest = SLICE("digest")};
-    st = peer_append(c->l->peer, &m, buf_slice(&body), op.side, &got);
+    st = append_of(c->l->peer, c->handle, &op, rnd(c, 2) == 0, &got);
     if (st != ST_OK)
         return fail(c, "append", st, NULL);
     op.uidvalidity = got.uidvalidity;
-    op.new_uids[0] = got.uid;
-    op.modseq = got.modseq;
+    for (uint32_t i = 0; i < op.n; i++)
+        op.new_uids[i] = got.uid + i;
+    op.modseq = got.modseq + op.n - 1;
     answered(c, number, &op);
     return true;
 }

@@ -450,24 +450,46 @@ repeat_delivery(struct stored_peer *p, const struct op *op, bool answered)
     return bad;
 }
 
+enum status
+append_of(struct stored_peer *p, uint64_t handle, const struct op *op, bool list, struct appended *got)
+{
+    struct buf text[UIDS];
+    struct slice bodies[UIDS];
+    struct append_message messages[UIDS];
+    const struct append m = {.handle = handle,
+                             .request = slice_from(op->request, sizeof(op->request)),
+                             .mailbox = op->mailbox,
+                             .list_n = list};
+    enum status st;
+
+    for (uint32_t i = 0; i < op->n; i++) {
+        text[i] = BUF_INIT(1u << 20);
+        token_body(op->token + i, &text[i]);
+        bodies[i] = buf_slice(&text[i]);
+        messages[i] = (struct append_message){.flags = append_flags(op, i), .digest = SLICE("digest")};
+    }
+    st = peer_append(p, &m, messages, bodies, op->n, op->side, got);
+    for (uint32_t i = 0; i < op->n; i++)
+        buf_done(&text[i]);
+    return st;
+}
+
 static wrong
 repeat_append(struct stored_peer *p, const struct op *op)
 {
-    AUTO_BUF body = BUF_INIT(1u << 20);
-    struct append m = {
-        .request = slice_from(op->request, sizeof(op->request)), .mailbox = op->mailbox, .flags = op->flags};
     struct appended got;
-    unsigned n;
-    enum status st = peer_handle(p, account_name(op->account), &m.handle);
-    wrong bad;
+    uint64_t handle = 0;
+    unsigned n = 1;
+    enum status st = peer_handle(p, account_name(op->account), &handle);
+    wrong bad = NULL;
 
-    token_body(op->token, &body);
     if (st == ST_OK)
-        st = peer_append(p, &m, buf_slice(&body), op->side, &got);
+        st = append_of(p, handle, op, false, &got);
     if (st != ST_OK)
         return say("append of %u again: %s", op->token, status_name(st));
-    bad = count(p, op->account, op->token, &n);
-    return bad == NULL && n != 1 ? say("append of %u again: %u copies", op->token, n) : bad;
+    for (uint32_t i = 0; i < op->n && bad == NULL && n == 1; i++)
+        bad = count(p, op->account, op->token + i, &n);
+    return bad == NULL && n != 1 ? say("append of %u again: %u copies of one", op->token, n) : bad;
 }
 
 /* New numbers were never told before. */
@@ -495,7 +517,7 @@ make_new(struct stored_peer *p, const struct world *w, uint32_t account, uint32_
         st = peer_status(p, m.handle, m.mailbox, &status);
     token_body(token, &body);
     if (st == ST_OK)
-        st = peer_append(p, &m, buf_slice(&body), false, &got);
+        st = peer_append(p, &m, &(struct append_message){0}, &(struct slice){body.p, body.n}, 1, false, &got);
     if (st == ST_OK)
         st = PEER_ASK(p, p->imap, MSG_MAILBOX_CREATE, mailbox_name, &reply, m.handle, SLICE("nueva"), 0);
     if (st == ST_OK && !msg_id_get(buf_slice(&reply), &made))

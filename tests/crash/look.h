@@ -35,6 +35,9 @@ wrong look_at_account(struct stored_peer *p, uint32_t account, struct view_of *v
 void sight_done(struct sight *s);
 void view_done(struct view_of *view);
 
+/* An OP_APPEND, or that again. list: what is told of its messages goes in chunks. */
+enum status append_of(struct stored_peer *p, uint64_t handle, const struct op *op, bool list, struct appended *got);
+
 /* What is under way at a cut. */
 struct under_way {
     const struct op *deliveries[64];

@@ -356,14 +356,22 @@ remove_box(struct account *a, uint64_t number)
     *b = a->boxes[--a->n_boxes];
 }
 
+uint16_t
+append_flags(const struct op *op, uint32_t i)
+{
+    return (uint16_t)((op->flags + i) % 32);
+}
+
+/* All of them, or the account is not as it should be (RFC 3502). */
 static void
-append_message(struct account *a, const struct op *op, bool answered)
+append_messages(struct account *a, const struct op *op, bool answered)
 {
     struct box *b = account_box(a, op->mailbox);
 
     if (b == NULL)
         return;
-    box_add(b, (struct message){answered ? op->new_uids[0] : 0, op->token, op->flags});
+    for (uint32_t i = 0; i < op->n; i++)
+        box_add(b, (struct message){answered ? op->new_uids[i] : 0, op->token + i, append_flags(op, i)});
     if (answered) {
         b->uidvalidity = op->uidvalidity;
         if (op->modseq > b->modseq)
@@ -389,7 +397,7 @@ account_apply(struct account *a, const struct op *op, bool answered)
 {
     switch (op->kind) {
     case OP_APPEND:
-        append_message(a, op, answered);
+        append_messages(a, op, answered);
         break;
     case OP_FLAGS:
         change_flags(a, op, answered);

@@ -38,10 +38,10 @@ struct op {
     uint32_t account;     /* whose; of a delivery: nobody's */
     uint32_t accounts;    /* delivery: a bit for each recipient */
     bool in_folder, side; /* delivery: not into INBOX; body: as a side body */
-    uint32_t token;       /* tells the message */
+    uint32_t token;       /* tells the message; of an append the first, of the others one more each */
     uint8_t request[16];
     uint64_t mailbox, to; /* append, create (answered): mailbox */
-    uint32_t n, uids[UIDS];
+    uint32_t n, uids[UIDS]; /* append: n messages */
     uint8_t flags_op;
     uint16_t flags;
     char name[NAME_SIZE]; /* create, rename: the new one */
@@ -119,6 +119,7 @@ void box_add(struct box *b, struct message m);
 void world_note(struct world *w, struct journal *j, const struct note *note);
 /* The same for a note that is there. */
 void world_apply(struct world *w, const struct journal *j, const struct note *note);
+uint16_t append_flags(const struct op *op, uint32_t i);
 /* What a request does to its account; not answered: its numbers are not known. Not for deliveries. */
 void account_apply(struct account *a, const struct op *op, bool answered);
 
