@@ -22,7 +22,7 @@
     M(mailbox_row) M(mailbox_status) M(keyword_row) M(message_list) M(message_row) M(change_list)          \
     M(change_row) M(digest_list) M(digest_row) M(body_read) M(append) M(append_message) M(appended) M(flags_change) M(recent_claim)          \
     M(copy) M(copied_row) M(expunge) M(hint) M(uid_run) M(account_add) M(account_delete)                   \
-    M(account_quota) M(account_row) M(dump_row) M(head_list) M(head_row)                                   \
+    M(account_quota) M(account_row) M(dump_row) M(head_list) M(head_row) M(deliver_queued) M(queue_settled) M(queue_settle) M(queue_entry) M(queue_read)                                  \
     /* store/row.h */                                                                                      \
     M(row_number) M(row_name) M(row_time) M(row_account) M(row_usage) M(row_mailbox) M(row_right)          \
     M(row_status) M(row_message) M(row_change) M(row_expunged) M(row_private) M(row_email) M(row_place)    \

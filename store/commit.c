@@ -152,6 +152,7 @@ judge_named(struct commit *c, struct work *w, struct slice payload)
     struct account_add add;
     struct account_quota quota;
     struct account_delete del;
+    struct queue_settle settle;
 
     switch (w->type) {
     case MSG_ACCOUNT_ADD:
@@ -163,6 +164,10 @@ judge_named(struct commit *c, struct work *w, struct slice payload)
         return account_delete_get(payload, &del)
                    ? judge_account_delete(&c->judge, del.name, &w->account, &c->outcome)
                    : ST_SYNTAX;
+    case MSG_QUEUE_SETTLE:
+        return queue_settle_get(payload, &settle) ? judge_queue_settle(&c->judge, &settle, &c->outcome) : ST_SYNTAX;
+    case MSG_QUEUE_OPEN: /* answered when all before it is */
+        return ST_OK;
     case WORK_REAP:
         return judge_reap(&c->judge, w->account, w->mailbox, &c->outcome);
     case WORK_FORGET_REQUESTS:

@@ -304,11 +304,12 @@ judge_counts_done(struct judge_counts *c)
  * the end. */
 static void
 count(struct judge_counts *c, struct judge_count_row **rows, size_t *n, size_t *cap, uint64_t number,
-      int64_t change)
+      int64_t change, uint64_t born)
 {
     for (size_t i = *n; i > 0; i--)
         if ((*rows)[i - 1].number == number) {
             (*rows)[i - 1].change += change;
+            (*rows)[i - 1].born += born;
             return;
         }
     if (*n == *cap) {
@@ -322,13 +323,19 @@ count(struct judge_counts *c, struct judge_count_row **rows, size_t *n, size_t *
         *rows = grown;
         *cap = wanted;
     }
-    (*rows)[(*n)++] = (struct judge_count_row){number, change};
+    (*rows)[(*n)++] = (struct judge_count_row){number, change, born};
 }
 
 void
 judge_ref(struct judge_counts *c, uint64_t body, int64_t change)
 {
-    count(c, &c->refs, &c->n_refs, &c->cap_refs, body, change);
+    count(c, &c->refs, &c->n_refs, &c->cap_refs, body, change, 0);
+}
+
+void
+judge_born(struct judge_counts *c, uint64_t segment, uint64_t bytes)
+{
+    count(c, &c->live, &c->n_live, &c->cap_live, segment, (int64_t)bytes, bytes);
 }
 
 static enum status
@@ -341,7 +348,7 @@ body_dies(struct judge *j, struct judge_counts *c, uint64_t body)
     if (st != ST_OK)
         return st == ST_NOTFOUND ? ST_CORRUPT : st;
     while (row_extent_take(&row.extents, &extent))
-        count(c, &c->live, &c->n_live, &c->cap_live, extent.segment, -(int64_t)extent.n);
+        count(c, &c->live, &c->n_live, &c->cap_live, extent.segment, -(int64_t)extent.n, 0);
     return ST_OK;
 }
 
@@ -366,12 +373,15 @@ judge_counts_put(struct judge *j, struct judge_counts *c, struct buf *refs, stru
             st = body_dies(j, c, c->refs[i].number);
     }
     for (size_t i = 0; i < c->n_live && st == ST_OK; i++) {
-        struct row_segment row;
+        struct row_segment row = {0};
 
         st = read_segment(j, JUDGE_KEY(0, ROW_SEGMENT, {c->live[i].number}), &row);
+        if (st == ST_NOTFOUND && c->live[i].change >= 0) /* the first body there, perhaps an empty one */
+            st = ST_OK;
         if (st != ST_OK)
             return st == ST_NOTFOUND ? ST_CORRUPT : st;
         row.live += (uint64_t)c->live[i].change;
+        row.size += c->live[i].born;
         record_live_put(segments, &(struct record_live){c->live[i].number, 0, row});
     }
     return c->failed ? ST_MEMORY : st;

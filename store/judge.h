@@ -28,7 +28,7 @@ struct judge {
     uint64_t shard;                /* its number; the highest 16 bits of what it numbers */
 };
 
-/* A mailbox that changed, for hints. */
+/* A mailbox that changed, for hints; account 0: the queue. */
 struct touch {
     uint64_t account, mailbox, modseq;
 };
@@ -54,6 +54,8 @@ struct judge_body {
 
 MUST_CHECK enum status judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body *body,
                                      struct outcome *out);
+/* Nothing is written when none of the entries is there (any more). */
+MUST_CHECK enum status judge_queue_settle(struct judge *j, const struct queue_settle *m, struct outcome *out);
 MUST_CHECK enum status judge_append(struct judge *j, uint64_t account, const struct append *m,
                                     const struct judge_body *body, struct outcome *out);
 /* cursor: 0 at first, kept between the slices of one request. */

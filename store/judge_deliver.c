@@ -31,6 +31,8 @@ struct draft {
     size_t n_parts, cap_parts;
     struct buf arrivals, keywords, known; /* keywords: new ones */
     size_t n_numbers;                     /* of keywords, of all messages */
+    struct buf queue;
+    struct judge_counts counts; /* of queue entries that end with this record */
 };
 
 static void
@@ -41,7 +43,9 @@ draft_init(struct draft *d, struct judge *j, const struct judge_body *body, stru
                         .body = body,
                         .arrivals = BUF_INIT(LIST_MOST),
                         .keywords = BUF_INIT(LIST_MOST),
-                        .known = BUF_INIT(LIST_MOST)};
+                        .known = BUF_INIT(LIST_MOST),
+                        .queue = BUF_INIT(LIST_MOST),
+                        .counts = COUNTS_INIT};
 }
 
 static void
@@ -52,6 +56,8 @@ draft_done(struct draft *d)
     buf_done(&d->arrivals);
     buf_done(&d->keywords);
     buf_done(&d->known);
+    buf_done(&d->queue);
+    judge_counts_done(&d->counts);
 }
 
 static struct target *
@@ -153,26 +159,22 @@ put_body(const struct draft *d, const struct part *part, struct log_place own, s
     record_body_put(bodies, &(struct record_body){part->id, row, part->digest});
 }
 
+/* References and live bytes: of the new body, and of those whose queue entries end. */
 static enum status
-put_segments(const struct draft *d, uint64_t own, struct buf *segments)
+put_counts(struct draft *d, struct buf *refs, struct buf *segments)
 {
-    uint64_t here = d->body->prefix + (d->body->side ? 0 : d->body->n);
-    struct row_segment row = {0};
-    struct slice value;
-    enum status st = view_get(d->j->view, JUDGE_KEY(0, ROW_SEGMENT, {own}), &value);
+    enum status st;
 
-    if (st == ST_OK && !row_segment_get(value, &row))
-        return ST_CORRUPT;
-    if (st != ST_OK && st != ST_NOTFOUND)
-        return st;
-    row.live += here;
-    row.size += here;
-    record_live_put(segments, &(struct record_live){own, 0, row});
+    /* Also without a byte: an empty message's segment has a row */
+    judge_born(&d->counts, d->j->batch->segment, d->body->prefix + (d->body->side ? 0 : d->body->n));
+    st = judge_counts_put(d->j, &d->counts, refs, segments);
+    for (size_t i = 0; i < d->n_parts; i++)
+        record_ref_put(refs, &(struct record_ref){d->parts[i].id, d->parts[i].refs});
     if (d->body->side)
         record_live_put(segments, &(struct record_live){
                                       d->body->place.segment, 0, {1, d->body->n, d->body->n, d->body->sum}
         });
-    return ST_OK;
+    return st;
 }
 
 /* The metadata, whose length does not depend on where the record's body will be: once to know it, once for
@@ -180,17 +182,16 @@ put_segments(const struct draft *d, uint64_t own, struct buf *segments)
 static enum status
 write_record(struct draft *d, uint16_t type)
 {
-    AUTO_BUF bodies = BUF_INIT(LIST_MOST), segments = BUF_INIT(1024), refs = BUF_INIT(16 * STORE_APPEND_MAX);
+    AUTO_BUF bodies = BUF_INIT(LIST_MOST), segments = BUF_INIT(LIST_MOST), refs = BUF_INIT(LIST_MOST);
     struct record_deliver r = {.request = d->request, .answer = d->answer, .shard = d->shard};
-    enum status st = put_segments(d, d->j->batch->segment, &segments);
+    enum status st = put_counts(d, &refs, &segments);
 
     if (st != ST_OK)
         return st;
     r.answer.lsn = log_batch_next_lsn(d->j->batch);
     r.answer.expires = d->j->now + REQUEST_LIFE;
-    for (size_t i = 0; i < d->n_parts; i++)
-        record_ref_put(&refs, &(struct record_ref){d->parts[i].id, d->parts[i].refs});
     r.arrivals = buf_slice(&d->arrivals);
+    r.queue = buf_slice(&d->queue);
     r.keywords = buf_slice(&d->keywords);
     r.refs = buf_slice(&refs);
     r.segments = buf_slice(&segments);
@@ -207,7 +208,7 @@ write_record(struct draft *d, uint16_t type)
     d->answer = r.answer;
     d->out->type = type;
     return buf_ok(&d->out->meta) && buf_ok(&d->arrivals) && buf_ok(&d->keywords) && buf_ok(&bodies) &&
-                   buf_ok(&segments) && buf_ok(&refs)
+                   buf_ok(&segments) && buf_ok(&refs) && buf_ok(&d->queue)
                ? ST_OK
                : ST_LIMIT;
 }
@@ -261,12 +262,64 @@ deliver_to(struct draft *d, const struct deliver *m, const struct deliver_rcpt *
     return st == ST_EXISTS ? ST_OK : st;
 }
 
+/* A recipient who is elsewhere. */
+static enum status
+queue_for(struct draft *d, const struct deliver *m, const struct deliver_queued *q)
+{
+    if (q->recipient.n == 0 || q->spec.n > STORE_SPEC_MAX)
+        return ST_SYNTAX;
+    record_queued_put(&d->queue, &(struct record_queued){
+                                     .id = d->shard.queue++,
+                                     .on = 1,
+                                     .row = {.class = q->class,
+                                             .due = d->j->now,
+                                             .body = d->parts[0].id,
+                                             .arrived = m->received,
+                                             .dsn = q->dsn,
+                                             .ret = m->ret,
+                                             .sender = m->sender,
+                                             .recipient = q->recipient,
+                                             .orcpt = q->orcpt,
+                                             .envid = m->envid,
+                                             .spec = q->spec}
+    });
+    d->parts[0].refs++;
+    return ST_OK;
+}
+
+static enum status
+deliver_all(struct draft *d, const struct deliver *m)
+{
+    struct slice list = m->recipients, queue = m->queue;
+    enum status st = list.n + queue.n == 0 ? ST_SYNTAX : judge_shard(d->j, &d->shard);
+
+    if (st == ST_OK)
+        st = new_part(d, d->body->n, m->digest);
+    while (st == ST_OK && list.n > 0) {
+        struct deliver_rcpt r;
+
+        st = deliver_rcpt_take(&list, &r) ? ST_OK : ST_SYNTAX;
+        if (st == ST_OK && (!BUG(half_delivery) || list.n + queue.n > 0 || d->parts[0].refs == 0))
+            st = deliver_to(d, m, &r);
+    }
+    for (size_t i = 0; st == ST_OK && queue.n > 0; i++) {
+        struct deliver_queued q;
+
+        st = i < STORE_RECIPIENTS_MAX ? ST_OK : ST_LIMIT;
+        if (st == ST_OK)
+            st = deliver_queued_take(&queue, &q) ? queue_for(d, m, &q) : ST_SYNTAX;
+    }
+    if (d->queue.n > 0)
+        judge_touch(d->out, 0, 0, 0);
+    if (st == ST_OK)
+        st = judge_settled(d->j, m->settled, &d->queue, &d->counts);
+    return st;
+}
+
 enum status
 judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body *body, struct outcome *out)
 {
     struct draft d;
-    struct slice list = m->recipients;
-    struct deliver_rcpt r;
     struct row_request before;
     enum status st = m->again ? judge_request(j, m->request, &before) : ST_NOTFOUND;
 
@@ -280,14 +333,7 @@ judge_deliver(struct judge *j, const struct deliver *m, const struct judge_body 
         return st;
     draft_init(&d, j, body, out);
     d.request = m->request;
-    st = list.n == 0 ? ST_SYNTAX : judge_shard(j, &d.shard);
-    if (st == ST_OK)
-        st = new_part(&d, body->n, m->digest);
-    while (st == ST_OK && list.n > 0) {
-        st = deliver_rcpt_take(&list, &r) ? ST_OK : ST_SYNTAX;
-        if (st == ST_OK && (!BUG(half_delivery) || list.n > 0 || d.parts[0].refs == 0))
-            st = deliver_to(&d, m, &r);
-    }
+    st = deliver_all(&d, m);
     if (st == ST_OK)
         st = write_record(&d, RECORD_DELIVER);
     if (st == ST_OK)

@@ -49,6 +49,7 @@ struct judge_counts {
     struct judge_count_row {
         uint64_t number;
         int64_t change;
+        uint64_t born; /* of segments: bytes of bodies that this record puts there */
     } *refs, *live;
     size_t n_refs, cap_refs, n_live, cap_live;
     bool failed;
@@ -56,8 +57,13 @@ struct judge_counts {
 #define COUNTS_INIT ((struct judge_counts){0})
 void judge_counts_done(struct judge_counts *c);
 void judge_ref(struct judge_counts *c, uint64_t body, int64_t change);
+void judge_born(struct judge_counts *c, uint64_t segment, uint64_t bytes);
 /* Packed record_ref and record_live. Bodies whose last reference goes give their bytes back to their segments. */
 MUST_CHECK enum status judge_counts_put(struct judge *j, struct judge_counts *c, struct buf *refs, struct buf *segments);
+
+/* What attempts came to, packed queue_settled: the entries as they are afterwards to *queue (packed record_queued), the references of
+ * those that are done from *counts. ST_SYNTAX, ST_LIMIT. judge_queue.c */
+MUST_CHECK enum status judge_settled(struct judge *j, struct slice list, struct buf *queue, struct judge_counts *counts);
 
 /* Messages of a mailbox from uid `first` to `last`, at most `most`; ST_MORE: stopped by that. The row points into
  * the index: good during the call. */

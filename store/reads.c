@@ -645,6 +645,86 @@ read_dump(struct read *r, struct slice payload)
     return page(r, st);
 }
 
+/* --- the queue --- */
+
+static enum status
+on_entry(void *arg, struct slice key, struct slice value)
+{
+    struct read *r = arg;
+    struct row_key k;
+    struct row_queue row;
+    struct row_body body = {0};
+    struct slice bytes;
+    enum status st;
+
+    if (full(r))
+        return ST_MORE;
+    if (row_key_get(key, &k) != ST_OK || !row_queue_get(value, &row))
+        return ST_CORRUPT;
+    st = get(r, KEY(0, ROW_BODY, {row.body}), V_BODY, &bytes);
+    if (st == ST_OK && !row_body_get(bytes, &body))
+        st = ST_CORRUPT;
+    if (st != ST_OK)
+        return st == ST_NOTFOUND ? ST_CORRUPT : st;
+    queue_entry_put(&r->rows, &(struct queue_entry){.id = k.part[0],
+                                                       .class = row.class,
+                                                       .due = row.due,
+                                                       .body = row.body,
+                                                       .size = body.size,
+                                                       .arrived = row.arrived,
+                                                       .tries = row.tries,
+                                                       .dsn = row.dsn,
+                                                       .ret = row.ret,
+                                                       .sender = row.sender,
+                                                       .recipient = row.recipient,
+                                                       .orcpt = row.orcpt,
+                                                       .envid = row.envid,
+                                                       .spec = row.spec});
+    r->n++;
+    return ST_OK;
+}
+
+static enum status
+read_queue(struct read *r, struct slice payload)
+{
+    struct msg_id m;
+
+    if (!msg_id_get(payload, &m) || m.id == UINT64_MAX)
+        return ST_SYNTAX;
+    return page(r, scan(r, KEY(0, ROW_QUEUE), 0, KEY(0, ROW_QUEUE, {m.id + 1}), on_entry, r));
+}
+
+static enum status
+read_queued(struct read *r, struct slice payload)
+{
+    AUTO_BUF bytes = BUF_INIT(STORE_READ_MAX);
+    struct queue_read m;
+    struct row_queue row;
+    struct row_body body;
+    struct slice value;
+    enum status st = ST_NOTFOUND;
+
+    if (!queue_read_get(payload, &m) || m.n > STORE_READ_MAX)
+        return ST_SYNTAX;
+    /* As in read_body() */
+    for (int i = 0; i < 3 && st == ST_NOTFOUND; i++) {
+        st = get(r, KEY(0, ROW_QUEUE, {m.id}), V_MAIN, &value);
+        if (st == ST_OK && !row_queue_get(value, &row))
+            st = ST_CORRUPT;
+        if (st == ST_OK)
+            st = get(r, KEY(0, ROW_BODY, {row.body}), V_BODY, &value);
+        if (st == ST_OK && !row_body_get(value, &body))
+            st = ST_CORRUPT;
+        if (st != ST_OK)
+            return st;
+        buf_clear(&bytes);
+        st = read_extents(r->reads, &body, m.offset, m.n, &bytes);
+    }
+    if (st == ST_OK)
+        msg_bytes_put(r->reply, &(struct msg_bytes){buf_slice(&bytes)});
+    return st;
+}
+
 static const struct row {
     uint16_t type;
     enum status (*run)(struct read *r, struct slice payload);
@@ -662,6 +742,8 @@ static const struct row {
     {MSG_ACCOUNTS,        read_accounts,        true },
     {MSG_ADMIN_MAILBOXES, read_admin_mailboxes, true },
     {MSG_STORE_DUMP,      read_dump,            false},
+    {MSG_QUEUE_LIST,      read_queue,           true },
+    {MSG_QUEUE_READ,      read_queued,          false},
 };
 
 static const struct row *

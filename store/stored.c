@@ -47,6 +47,7 @@ static struct {
     struct buf domains; /* packed msg_name, those of accounts */
     struct timer requests;
     struct buf unreaped; /* packed le64 account, le64 mailbox: removals that a failing disk refused */
+    bool queue_watched; /* queued has listed since it was told of new entries */
     bool stopping;
 } self;
 
@@ -157,6 +158,16 @@ hint(void *arg, const struct handle *h)
     (void)ipc_send(ch, (enum msg)MSG_HINT, buf_slice(&m), -1);
 }
 
+/* Once, until queued looks. */
+static void
+queue_hint(void)
+{
+    struct channel *ch = program_peer(ROLE_QUEUE, 0);
+
+    if (ch != NULL && self.queue_watched)
+        self.queue_watched = ipc_send(ch, (enum msg)MSG_QUEUE_NEW, (struct slice){0}, -1) != ST_OK;
+}
+
 static void
 send_hints(struct slice touched)
 {
@@ -164,7 +175,10 @@ send_hints(struct slice touched)
         struct touch t;
 
         memcpy(&t, touched.p, sizeof(t));
-        handles_watching(t.account, t.mailbox, hint, &t);
+        if (t.account == 0)
+            queue_hint();
+        else
+            handles_watching(t.account, t.mailbox, hint, &t);
         touched = slice_skip(touched, sizeof(t));
     }
 }
@@ -473,7 +487,8 @@ on_deliver(struct ipc_request *request)
     struct work *w;
     enum status st;
 
-    if (!deliver_get(request->payload, &m) || m.request.n != 16 || m.prefix.n > STORE_BODY_INLINE)
+    if (!deliver_get(request->payload, &m) || m.request.n != 16 || m.prefix.n > STORE_BODY_INLINE ||
+        (m.settled.n > 0 && request->from.role != ROLE_QUEUE))
         return ST_SYNTAX;
     told_coming(&request->from, m.coming);
     w = new_work(MSG_DELIVER, 0, request->payload, &request->from);
@@ -680,6 +695,16 @@ on_admin_read(struct ipc_request *request)
     return ST_OK;
 }
 
+/* --- the queue --- */
+
+/* What is committed after this moment is told by a hint; what was before, by the list that is asked for now. */
+static enum status
+on_queue_list(struct ipc_request *request)
+{
+    self.queue_watched = true;
+    return on_admin_read(request);
+}
+
 static enum status
 on_upkeep(struct ipc_request *request)
 {
@@ -690,7 +715,7 @@ on_upkeep(struct ipc_request *request)
     return ST_OK;
 }
 
-#define DELIVERERS (ROLE_BIT(SMTP) | ROLE_BIT(SUBMIT))
+#define DELIVERERS (ROLE_BIT(SMTP) | ROLE_BIT(SUBMIT) | ROLE_BIT(QUEUE))
 #define SENDERS    (DELIVERERS | ROLE_BIT(IMAP))
 #define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3)) /* what pop3d asks; it makes, moves and flags nothing */
 
@@ -731,6 +756,10 @@ static const struct ipc_route routes[] = {
     {MSG_STORE_CHECK,       ROLE_BIT(CTL), on_upkeep, false},
     {MSG_STORE_COMPACT,     ROLE_BIT(CTL), on_upkeep, false},
     {MSG_STORE_BACKUP,      ROLE_BIT(CTL), on_upkeep, false},
+    {MSG_QUEUE_OPEN,     ROLE_BIT(QUEUE), on_admin_write, false},
+    {MSG_QUEUE_LIST,     ROLE_BIT(QUEUE), on_queue_list, false},
+    {MSG_QUEUE_READ,     ROLE_BIT(QUEUE), on_admin_read, false},
+    {MSG_QUEUE_SETTLE,     ROLE_BIT(QUEUE), on_admin_write, false},
     {0          },
 };
 

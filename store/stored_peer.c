@@ -45,6 +45,13 @@ on_hint(struct ipc_request *r)
     return ST_OK;
 }
 
+static enum status
+on_queue_new(struct ipc_request *r)
+{
+    self->queue_news++;
+    return ST_OK;
+}
+
 static const struct ipc_route control_routes[] = {
     {MSG_READY, ROLE_BIT(STORE), on_ready, false},
     {0}
@@ -52,6 +59,7 @@ static const struct ipc_route control_routes[] = {
 static const struct ipc_route routes[] = {
     {MSG_CREDIT, ROLE_BIT(STORE), on_credit, false},
     {MSG_HINT, ROLE_BIT(STORE), on_hint, false},
+    {MSG_QUEUE_NEW, ROLE_BIT(STORE), on_queue_new, false},
     {0         }
 };
 
@@ -153,6 +161,10 @@ introduce(struct stored_peer *p)
         st = connect_peer(p, ROLE_AUTH, &p->auth);
     if (st == ST_OK)
         st = connect_peer(p, ROLE_CTL, &p->ctl);
+    if (st == ST_OK)
+        st = connect_peer(p, ROLE_QUEUE, &p->queue);
+    if (st == ST_OK)
+        st = give_arena(p, ARENA_IN, ROLE_QUEUE, p->bodies_reader, PEER_ARENA);
     return st == ST_OK ? ipc_send(p->control, MSG_GO, (struct slice){0}, -1) : st;
 }
 
@@ -166,7 +178,8 @@ peer_start(struct stored_peer *p)
     p->ready = p->ended = false;
     p->came = WAIT_INIT;
     p->credit = 0;
-    p->control = p->smtp = p->imap = p->pop = p->auth = p->ctl = NULL;
+    p->queue_news = 0;
+    p->control = p->smtp = p->imap = p->pop = p->auth = p->ctl = p->queue = NULL;
     if (!seqpacket_pair(ends))
         return ST_IO;
     p->pid = fork();
@@ -235,8 +248,9 @@ peer_end(struct stored_peer *p, bool kill_it)
     channel_free(p->pop);
     channel_free(p->auth);
     channel_free(p->ctl);
+    channel_free(p->queue);
     channel_free(p->control);
-    p->control = p->smtp = p->imap = p->pop = p->auth = p->ctl = NULL;
+    p->control = p->smtp = p->imap = p->pop = p->auth = p->ctl = p->queue = NULL;
     return late ? -1 : status;
 }
 

@@ -1,6 +1,6 @@
 /*
- * For tests: the real stored as it is started, and all its peers: estafetad, authd, smtpd, imapd, pop3d and an
- * administrator, in one process on one loop. One stored at a time. Everything here that asks runs on a fiber.
+ * For tests: the real stored as it is started, and all its peers: estafetad, authd, smtpd, imapd, pop3d, queued
+ * and an administrator, in one process on one loop. One stored at a time. Everything here that asks runs on a fiber.
  * Nothing fails by itself: what came back is for the caller to judge.
  */
 #pragma once
@@ -19,9 +19,10 @@ struct stored_peer {
     void (*on_hint)(const struct hint *hint); /* may be NULL */
     struct loop *loop;
     pid_t pid; /* 0: none runs */
-    struct channel *control, *smtp, *imap, *pop, *auth, *ctl;
+    struct channel *control, *smtp, *imap, *pop, *auth, *ctl, *queue;
     struct shm bodies; /* written by smtpd and imapd */
     int bodies_reader;
+    unsigned queue_news; /* MSG_QUEUE_NEW that came */
     uint64_t credit; /* what smtpd and imapd were granted */
     bool ready, ended;
     struct wait came; /* READY, or its end */

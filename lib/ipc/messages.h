@@ -22,7 +22,8 @@
     R(IMAP, "imapd", "IMAP after the password")                           \
     R(POP3, "pop3d", "POP3 after the password")                           \
     R(CTL, "estafeta", "an administrator's command")                      \
-    R(DNS, "dnsd", "names, addresses, DNSSEC")
+    R(DNS, "dnsd", "names, addresses, DNSSEC")                            \
+    R(QUEUE, "queued", "what has to go out")
 
 enum role {
 #define ROLE_ENUM(name, program, text) ROLE_##name,

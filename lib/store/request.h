@@ -23,6 +23,7 @@
 #define STORE_SIDE_MAX (2ull << 30)       /* most bytes of a side body: the largest message that a setting allows */
 #define STORE_APPEND_MAX 500u             /* most messages of one MSG_APPEND */
 #define STORE_APPEND_LIST (256u * 1024u)  /* most bytes of its list of messages */
+#define STORE_SETTLED_MAX 500u
 
 enum store_msg {
     MSG_RCPT_CHECK = 100, /* smtpd submitd: rcpt_check = rcpt_found. ST_NOTFOUND no such user, ST_QUOTA */
@@ -68,6 +69,13 @@ enum store_msg {
     MSG_STORE_COMPACT,     /* ctl: nothing = msg_text */
     MSG_STORE_BACKUP,      /* ctl: msg_name, a folder below the root's backup/ = msg_text */
     MSG_ADMIN_MAILBOXES,   /* ctl: msg_name, the account = rows of mailbox_row */
+
+    MSG_QUEUE_OPEN = 180, /* queued: nothing = nothing. All that a queued asked before is in the index, or never will be; MSG_QUEUE_NEW
+                             comes from now on */
+    MSG_QUEUE_LIST,       /* queued: msg_id, the last id got or 0 = rows of queue_entry, by id. What comes later has a higher id */
+    MSG_QUEUE_SETTLE,     /* queued: queue_settle = nothing. One record: entries that are done, or wait until later */
+    MSG_QUEUE_READ,       /* queued: queue_read = msg_bytes. Bytes of an entry's message; short only at its end */
+    MSG_QUEUE_NEW,        /* stored -> queued, one way: nothing. There are entries that MSG_QUEUE_LIST has not told yet */
 };
 
 /* mailbox: "usr1+detail@dominio.com.uy" as the client wrote it, unquoted; size 0: unknown. */
@@ -93,10 +101,32 @@ IPC_MESSAGE(rcpt_found, RCPT_FOUND_FIELDS)
     FIELD(bytes, orcpt)
 IPC_MESSAGE(deliver_rcpt, DELIVER_RCPT_FIELDS)
 
+/* One recipient to whom the message goes on: a queue entry, due now. recipient: as given in RCPT, routed at each attempt. class: which
+ * goes first, and how long it is tried. spec: of queued (queue/), at most STORE_SPEC_MAX. dsn, orcpt: as in deliver_rcpt. */
+#define STORE_SPEC_MAX 4096u
+#define DELIVER_QUEUED_FIELDS(FIELD) \
+    FIELD(bytes, recipient)          \
+    FIELD(u8, class)                 \
+    FIELD(u8, dsn)                   \
+    FIELD(bytes, orcpt)              \
+    FIELD(bytes, spec)
+IPC_MESSAGE(deliver_queued, DELIVER_QUEUED_FIELDS)
+/* An entry after an attempt. on 0: it is done. tries, class, due (ns since 1970), spec: as they are from now on. One that is not there
+ * (any more) is passed over. */
+#define QUEUE_SETTLED_FIELDS(FIELD) \
+    FIELD(u64, id)                  \
+    FIELD(u8, on)                   \
+    FIELD(u8, class)                \
+    FIELD(i64, due)                 \
+    FIELD(u32, tries)               \
+    FIELD(bytes, spec)
+IPC_MESSAGE(queue_settled, QUEUE_SETTLED_FIELDS)
+
 /* request: 16 random bytes, remembered ten minutes and across restarts. received: ns since 1970.
  * prefix: header fields that go before the body, wire form. The body is `chunks` of the sender's arena
  * with n bytes, or, when side is not 0, that side body, whole. coming: how many sessions of this program are
  * receiving a body now (decision 5 in docs/architecture.md). recipients: packed deliver_rcpt. envid, ret: RFC 3461.
+ * queue: packed deliver_queued, at most STORE_RECIPIENTS_MAX. settled: packed queue_settled, as in queue_settle; of queued only: the entries that its report is about go, or wait on, in the record that brings the report.
  * again: 1 when it was sent before, so that stored looks whether it was done; the last byte of the message. */
 #define DELIVER_FIELDS(FIELD) \
     FIELD(bytes, request)     \
@@ -111,6 +141,8 @@ IPC_MESSAGE(deliver_rcpt, DELIVER_RCPT_FIELDS)
     FIELD(u8, ret)            \
     FIELD(u16, coming)        \
     FIELD(bytes, recipients)  \
+    FIELD(bytes, queue)       \
+    FIELD(bytes, settled)     \
     FIELD(u8, again)
 IPC_MESSAGE(deliver, DELIVER_FIELDS)
 /* lsn: of the record. email: the message's number. */
@@ -341,6 +373,33 @@ IPC_MESSAGE(recent_claim, RECENT_CLAIM_FIELDS)
     FIELD(u64, mailbox)    \
     FIELD(u64, modseq)
 IPC_MESSAGE(hint, HINT_FIELDS)
+
+/* entries: packed queue_settled, ascending by id, at most STORE_SETTLED_MAX. */
+#define QUEUE_SETTLE_FIELDS(FIELD) FIELD(bytes, entries)
+IPC_MESSAGE(queue_settle, QUEUE_SETTLE_FIELDS)
+/* size: of the message. arrived, due: ns since 1970. body: its number: entries of one message have the same. */
+#define QUEUE_ENTRY_FIELDS(FIELD) \
+    FIELD(u64, id)                \
+    FIELD(u8, class)              \
+    FIELD(i64, due)               \
+    FIELD(u64, body)              \
+    FIELD(u64, size)              \
+    FIELD(i64, arrived)           \
+    FIELD(u32, tries)             \
+    FIELD(u8, dsn)                \
+    FIELD(u8, ret)                \
+    FIELD(bytes, sender)          \
+    FIELD(bytes, recipient)       \
+    FIELD(bytes, orcpt)           \
+    FIELD(bytes, envid)           \
+    FIELD(bytes, spec)
+IPC_MESSAGE(queue_entry, QUEUE_ENTRY_FIELDS)
+/* Bytes [offset, offset + n) of the message that waits as entry `id`; n at most STORE_READ_MAX. */
+#define QUEUE_READ_FIELDS(FIELD) \
+    FIELD(u64, id)               \
+    FIELD(u64, offset)           \
+    FIELD(u32, n)
+IPC_MESSAGE(queue_read, QUEUE_READ_FIELDS)
 
 #define UID_RUN_FIELDS(FIELD) \
     FIELD(u32, first)         \

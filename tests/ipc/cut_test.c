@@ -100,6 +100,8 @@ SAMPLE(RECENT_CLAIM_FIELDS)
 SAMPLE(HINT_FIELDS)
 SAMPLE(ACCOUNT_ADD_FIELDS)
 SAMPLE(ACCOUNT_DELETE_FIELDS)
+SAMPLE(QUEUE_SETTLE_FIELDS)
+SAMPLE(QUEUE_READ_FIELDS)
 
 /* to whom, from whom, what, its fields, with a descriptor */
 static const struct row {
@@ -165,6 +167,9 @@ static const struct row {
     {ROLE_STORE,  ROLE_CTL,   MSG_ACCOUNTS,          PAGE_FIELDS_sample,              false},
     {ROLE_STORE,  ROLE_CTL,   MSG_ADMIN_MAILBOXES,   NAME_FIELDS_sample,              false},
     {ROLE_STORE,  ROLE_CTL,   MSG_STORE_DUMP,        PAGE_FIELDS_sample,              false},
+    {ROLE_STORE,  ROLE_QUEUE, MSG_QUEUE_LIST,        ID_FIELDS_sample,                false},
+    {ROLE_STORE,  ROLE_QUEUE, MSG_QUEUE_SETTLE,      QUEUE_SETTLE_FIELDS_sample,      false},
+    {ROLE_STORE,  ROLE_QUEUE, MSG_QUEUE_READ,        QUEUE_READ_FIELDS_sample,        false},
 };
 
 /* --- the program, and frames --- */
