@@ -66,6 +66,7 @@ record(struct load *l)
     }
     if (bad == NULL && tapes[TAPE_LOAD]->full)
         bad = "the tape is full";
+    tapes[TAPE_LOAD]->ended = (int64_t)clock_real();
     return bad;
 }
 

@@ -5,6 +5,7 @@
  *
  * Not seen: mmap'd writes and stdio, which only RocksDB's LOG uses.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -38,6 +39,25 @@ static size_t root_n;
 static struct handle handles[FDS];
 static uint32_t last_handle;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t behind; /* ns */
+static int (*real_clock)(clockid_t clock, struct timespec *at); /* no system call, so that no class forbids it */
+
+int
+clock_gettime(clockid_t clock, struct timespec *at)
+{
+    int64_t ns;
+
+    if (real_clock == NULL)
+        return (int)syscall(SYS_clock_gettime, clock, at);
+    if (real_clock(clock, at) != 0)
+        return -1;
+    if (clock == CLOCK_REALTIME && behind != 0) {
+        ns = at->tv_sec * 1000000000LL + at->tv_nsec - behind;
+        at->tv_sec = ns / 1000000000;
+        at->tv_nsec = ns % 1000000000;
+    }
+    return 0;
+}
 
 static void
 map_tape(int fd)
@@ -60,8 +80,11 @@ map_tape(int fd)
 __attribute__((constructor)) static void
 begin(void)
 {
-    const char *fd = getenv(TAPE_FD_ENV), *folder = getenv(TAPE_ROOT_ENV);
+    const char *fd = getenv(TAPE_FD_ENV), *folder = getenv(TAPE_ROOT_ENV), *late = getenv(TAPE_BEHIND_ENV);
+    void *clock = dlsym(RTLD_NEXT, "clock_gettime");
 
+    memcpy(&real_clock, &clock, sizeof(clock));
+    behind = late != NULL ? strtoll(late, NULL, 10) : 0;
     if (folder == NULL || strlen(folder) >= sizeof(root))
         return;
     root_n = strlen(folder);

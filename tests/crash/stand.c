@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +48,17 @@ stand_reset_tape(enum stand_tape which)
 static void
 in_child(void *arg)
 {
-    char number[16];
+    char number[16], behind[24];
     int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
     if (fd >= 0)
         (void)dup2(fd, STDERR_FILENO);
     (void)setenv("LD_PRELOAD", the_shim, 1);
     (void)setenv(TAPE_ROOT_ENV, stand_store, 1);
+    if (tapes[TAPE_LOAD]->ended != 0) {
+        (void)snprintf(behind, sizeof(behind), "%" PRId64, (int64_t)clock_real() - tapes[TAPE_LOAD]->ended);
+        (void)setenv(TAPE_BEHIND_ENV, behind, 1);
+    }
     if (recording == TAPE_NONE)
         return;
     (void)snprintf(number, sizeof(number), "%d", fds[recording]);

@@ -13,6 +13,7 @@
 
 #define TAPE_FD_ENV   "CRASH_TAPE" /* number of the descriptor */
 #define TAPE_ROOT_ENV "CRASH_ROOT" /* the folder that is watched, absolute, without a slash at its end */
+#define TAPE_BEHIND_ENV "CRASH_BEHIND" /* ns that stored's wall clock is behind: it sees the disk as soon after the cut as it would */
 
 enum tape_op {
     TAPE_START = 1,   /* a process began: older handles mean nothing */
@@ -50,6 +51,7 @@ struct tape_faults {
 struct tape {
     _Atomic uint64_t n; /* bytes of events: "the position" */
     uint64_t size;      /* of bytes */
+    int64_t ended; /* the wall clock when the load was over, ns since 1970 */
     _Atomic uint32_t full;
     struct tape_faults faults;
     _Alignas(16) uint8_t bytes[];
