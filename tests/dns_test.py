@@ -1,6 +1,8 @@
 """dnsd against a server of the test's own: answers of all kinds, DNSSEC, limits, and its end."""
 
+import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 import time
@@ -8,6 +10,7 @@ import time
 import pytest
 
 import dns_server
+import mail
 import system
 
 LONG = "x" * 200
@@ -40,6 +43,11 @@ PLAIN = [
     ("muda2.plano.uy", 50, "A", "192.0.2.5"),
     ("rota.plano.uy", 50, "A", "192.0.2.6"),
     ("31.2.0.192.in-addr.arpa", 50, "PTR", "a.plano.uy."),
+    ("1.2.0.192.in-addr.arpa", 50, "PTR", "otro.plano.uy."),
+    ("1.2.0.192.in-addr.arpa", 50, "PTR", "a.plano.uy."),
+    ("2.2.0.192.in-addr.arpa", 50, "PTR", "con\\032espacio\\010.plano.uy."),
+    ("3.2.0.192.in-addr.arpa", 50, "PTR", "muda3.plano.uy."),
+    ("1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.ip6.arpa", 50, "PTR", "a.plano.uy."),
     *[("muchas.plano.uy", 50, "A", f"10.0.{i // 256}.{i % 256}") for i in range(600)],
     *[("grande.plano.uy", 50, "TXT", f"{i:03}{LONG}") for i in range(100)],
     *[("enorme.plano.uy", 50, "TXT", f"{i:03}{LONG}") for i in range(280)],
@@ -57,7 +65,7 @@ def dns():
         pathlib.Path(folder).chmod(0o755)
         file = pathlib.Path(folder) / "anchor"
         file.write_text(anchor)
-        with dns_server.DnsServer(lies + PLAIN, silent=["muda.plano.uy", "muda2.plano.uy"], failing=["rota.plano.uy"], cut=["corta.plano.uy"]) as d:
+        with dns_server.DnsServer(lies + PLAIN, silent=["muda.plano.uy", "muda2.plano.uy", "muda3.plano.uy"], failing=["rota.plano.uy"], cut=["corta.plano.uy"]) as d:
             d.anchors = file
             yield d
 
@@ -148,6 +156,76 @@ def test_too_many_questions_of_a_program(sys):
     assert sum("cannot do it now" in words for _, words in done) == 6, done
     assert time.monotonic() - began < 8
     assert ask(sys, "a.plano.uy")[0] == 0
+
+
+@pytest.fixture
+def proxied(sys):
+    """Connections to smtpd from where a PROXY header says."""
+    kept = (sys.root / "etc/estafeta.conf").read_text()
+    sys.configure(proxy_from="127.0.0.1", dns_client_timeout="1s")
+    sys.ctl("reload")
+    account = sys.new_account()
+
+    def deliver(address, wait=True, rcpt=None):
+        """Greeted, then a message: (seconds until the greeting, the log's line about it, Received)"""
+        mark, began = len(sys.log()), time.monotonic()
+        with mail.socket.create_connection(("127.0.0.1", sys.ports["smtp"]), timeout=20) as s, s.makefile("rwb") as f:
+            f.write(f"PROXY TCP{6 if ':' in address else 4} {address} {'::1' if ':' in address else '127.0.0.1'} 999 25\r\n".encode())
+            f.flush()
+            assert f.readline().startswith(b"220")
+            took = time.monotonic() - began
+            if wait:
+                time.sleep(0.4)
+            f.write(f"HELO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<{account[0]}>\r\nDATA\r\n".encode())
+            f.flush()
+            assert [f.readline()[:3] for _ in range(4)] == [b"250", b"250", b"250", b"354"]
+            f.write(b"Subject: x\r\n\r\n.\r\nQUIT\r\n")
+            f.flush()
+            assert f.readline().startswith(b"250")
+        line = system.wait_for(lambda: [x for x in sys.log()[mark:].splitlines() if ": from=<a@b.example>" in x], 5, "no line")[0]
+        sys.host = "::1"  # 127.0.0.1 would have to send a PROXY header
+        with mail.Imap(sys, account) as c:
+            del sys.host
+            received = c.all()[-1].split(b"\r\n\tby")[0].decode()
+        return took, line.partition("relay=")[2], received.partition("Received: from ")[2]
+
+    yield deliver
+    (sys.root / "etc/estafeta.conf").write_text(kept)
+    sys.ctl("reload")
+
+
+def test_the_names_of_clients(sys, dns, proxied):
+    """RFC 5321 4.4, and sendmail's words in the log; the greeting never waits."""
+    assert proxied("192.0.2.1")[1:] == ("a.plano.uy [192.0.2.1]", "x (a.plano.uy [192.0.2.1])")
+    assert proxied("2001:db8::1")[1:] == ("a.plano.uy [2001:db8::1]", "x (a.plano.uy [IPv6:2001:db8::1])")
+    assert proxied("192.0.2.31")[1:] == ("a.plano.uy [192.0.2.31] (may be forged)", "x ([192.0.2.31])")
+    assert proxied("192.0.2.2")[1:] == ("[192.0.2.2]", "x ([192.0.2.2])")  # no host's name
+    assert proxied("192.0.2.99")[1:] == ("[192.0.2.99]", "x ([192.0.2.99])")
+    took, *names = proxied("192.0.2.3", wait=False)  # its address is not known in time
+    assert took < 0.5 and names == ["[192.0.2.3]", "x ([192.0.2.3])"]
+    dns.mute = True
+    try:
+        took, *names = proxied("192.0.2.77", wait=False)
+        assert took < 0.5 and names == ["[192.0.2.77]", "x ([192.0.2.77])"]
+    finally:
+        dns.mute = False
+    asked = len(dns.asked)
+    assert proxied("127.0.0.1")[1:] == ("[127.0.0.1]", "x ([127.0.0.1])")
+    sys.configure(dns_client_names="no")
+    sys.ctl("reload")
+    assert proxied("192.0.2.1")[1:] == ("[192.0.2.1]", "x ([192.0.2.1])")
+    assert not [a for a in dns.asked[asked:] if "127" in a[0]]
+
+
+def test_mail_is_taken_while_dnsd_is_away(sys, proxied):
+    pid = sys.pid("dnsd")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        took, *names = proxied("192.0.2.1")
+        assert took < 0.5 and names == ["[192.0.2.1]", "x ([192.0.2.1])"]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    system.wait_for(lambda: sys.pids().get("dnsd", pid) != pid, 10, lambda: sys.log()[-2000:])
 
 
 def test_its_end_is_not_the_end(sys, dns):

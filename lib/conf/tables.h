@@ -74,6 +74,8 @@
     SET(bool, own_senders, "yes", "no", "yes", "Submission: MAIL FROM is the account's address, NAME+detail, or <>.")  \
     SET(bool, repair_line_ends, "no", "no", "yes", "Submission: a CR or LF alone becomes CR LF, and is not refused.")  \
     SET(addresses, xclient_from, "", "0", "32", "Proxies and filters that are trusted with XCLIENT and XFORWARD.")     \
+    SET(bool, dns_client_names, "yes", "no", "yes", "SMTP: find the names of clients that are not on this host, for the log and for Received.") \
+    SET(duration, dns_client_timeout, "10s", "100ms", "1m", "How long that may take; no client waits for it.")         \
     SET(count, max_hops, "25", "5", "1000", "Received fields of a message; with more it loops.")                       \
     SET(bool, success_notices, "no", "no", "yes", "Offer DSN (RFC 3461): what NOTIFY=SUCCESS asks is then sent.")      \
     SET(duration, session_timeout, "6h", "1m", "7d", "How long a session may last; no message is cut off.")            \

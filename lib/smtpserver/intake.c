@@ -159,6 +159,8 @@ put_prefix(struct smtp_session *s, struct buf *prefix)
     };
 
     trace.peer_name = buf_slice(&s->peer_name);
+    if (trace.peer_name.n == 0 && !s->client_forged) /* a name that is not its own is for the log alone */
+        trace.peer_name = s->client_name;
     memcpy(trace.peer, s->peer, sizeof(trace.peer));
     smtp_return_path_put(prefix, s->tx.mail.from);
     smtp_received_put(prefix, &trace);

@@ -5,17 +5,25 @@
 
 #define TO_MAX 800u /* bytes of to= in a line */
 
-/* "[192.0.2.1]" */
-static const char *
-relay(const struct smtp_session *s, char *to, size_t cap)
-{
-    uint8_t bytes[64];
-    struct buf text = BUF_FIXED(bytes);
+#define RELAY_MAX 400u /* a name of 253 octets, an address, the rest */
 
+/* "mx.example.org [192.0.2.1] (may be forged)", "[192.0.2.1]" */
+static const char *
+relay(const struct smtp_session *s, char to[RELAY_MAX])
+{
+    uint8_t bytes[RELAY_MAX - 1];
+    struct buf text = BUF_FIXED(bytes);
+    struct slice name = s->forwarded ? (struct slice){0} : s->peer_name.n > 0 ? buf_slice(&s->peer_name) : s->client_name;
+    bool forged = name.n > 0 && s->peer_name.n == 0 && s->client_forged;
+
+    for (size_t i = 0; i < name.n && i < SMTP_DOMAIN_MAX; i++) /* of XCLIENT it may be anything, so it could pass for more fields */
+        buf_putc(&text, name.p[i] > ' ' && name.p[i] < 0x7f && name.p[i] != ',' ? name.p[i] : '?');
+    if (name.n > 0)
+        buf_putc(&text, ' ');
     buf_putc(&text, '[');
     smtp_address_put(&text, s->forwarded ? s->origin : s->peer);
-    buf_putc(&text, ']');
-    (void)slice_to_cstr(buf_slice(&text), to, cap);
+    buf_puts(&text, forged ? "] (may be forged)" : "]");
+    (void)slice_to_cstr(buf_slice(&text), to, RELAY_MAX);
     return to;
 }
 
@@ -56,7 +64,7 @@ maillog_from(const struct smtp_session *s, const char *daemon, const char *messa
     struct buf from = BUF_FIXED(bytes);
     static const char *const bodytypes[] = {"", "bodytype=8BITMIME, ", "bodytype=BINARYMIME, "};
     struct slice with = smtp_with(s->esmtp, s->tls, s->user.n > 0, s->tx.mail.utf8);
-    char ip[64];
+    char ip[RELAY_MAX];
 
     put_path(&from, s->tx.mail.from);
     log_mail(
@@ -65,7 +73,7 @@ maillog_from(const struct smtp_session *s, const char *daemon, const char *messa
         SLICE_ARG(s->tx.id), SLICE_ARG(buf_slice(&from)), (unsigned long long)s->tx.size, s->tx.recipients,
         message_id, bodytypes[s->tx.mail.body], SLICE_ARG(with),
         daemon, s->user.n > 0 ? "auth=" : "", SLICE_ARG(buf_slice(&s->user)), s->user.n > 0 ? ", " : "",
-        relay(s, ip, sizeof(ip)));
+        relay(s, ip));
 }
 
 static void
@@ -117,10 +125,10 @@ void
 maillog_reject(const struct smtp_session *s, const struct smtp_recipient *r, enum status st)
 {
     const struct smtp_reply *reply = smtp_reply_of(st);
-    char ip[64];
+    char ip[RELAY_MAX];
 
     log_mail(LOG_LEVEL_NOTICE, "ruleset=check_rcpt, arg1=<%.*s>, relay=%s, reject=%u %s <%.*s>... %s",
-             SLICE_ARG(r->mailbox), relay(s, ip, sizeof(ip)), reply->code, reply->enhanced,
+             SLICE_ARG(r->mailbox), relay(s, ip), reply->code, reply->enhanced,
              SLICE_ARG(r->mailbox),
              st == ST_DENIED     ? "Relaying denied"
              : st == ST_NOTFOUND ? "User unknown"
@@ -130,11 +138,11 @@ maillog_reject(const struct smtp_session *s, const struct smtp_recipient *r, enu
 void
 maillog_auth(const struct smtp_session *s, struct slice mechanism, struct slice user, enum status st)
 {
-    char ip[64], mech[32], name[256];
+    char ip[RELAY_MAX], mech[32], name[256];
 
     (void)slice_to_cstr(mechanism, mech, sizeof(mech));
     (void)slice_to_cstr(user, name, sizeof(name));
-    (void)relay(s, ip, sizeof(ip));
+    (void)relay(s, ip);
     if (st == ST_OK)
         log_mail(LOG_LEVEL_INFO, "AUTH=server, relay=%s, authid=%s, mech=%s, bits=0", ip, name, mech);
     else
@@ -145,9 +153,9 @@ void
 maillog_note(const struct smtp_session *s, const struct smtp_reply *reply)
 {
     struct slice before = slice_of(reply->log), what = take_until(&before, '@'), after = slice_skip(before, 1);
-    char ip[64];
+    char ip[RELAY_MAX];
 
     log_mail(LOG_LEVEL_NOTICE, "%.*s%s%.*s%s%.*s, reject=%u %s %s", SLICE_ARG(s->tx.id), s->tx.id.n > 0 ? ": " : "",
-             SLICE_ARG(what), before.n > 0 ? relay(s, ip, sizeof(ip)) : "", SLICE_ARG(after), reply->code,
+             SLICE_ARG(what), before.n > 0 ? relay(s, ip) : "", SLICE_ARG(after), reply->code,
              reply->enhanced, reply->text);
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "conf/tables.h"
+#include "dns/client.h"
 #include "ipc/program.h"
 #include "sasl/mechanism.h"
 #include "smtpserver/body.h"
@@ -19,6 +20,7 @@
 #define RCPT_FIXED  96u         /* of a recipient in a deliver, his detail included */
 #define RCPT_MAX    (IPC_INLINE - 8u * 1024u)
 #define TLS_BUCKETS 256u
+#define NAMING_MAX  512u /* clients whose names are looked for at a time; others do without */
 
 /* Settings in use; a session keeps those with which it began. */
 struct offer {
@@ -27,6 +29,17 @@ struct offer {
         local; /* local: for clients on this host, who may send passwords in the clear */
     struct conf_addresses trusted; /* with XCLIENT and XFORWARD */
     char host[256], domain[256];
+    bool client_names;
+    uint64_t client_timeout;
+};
+
+/* The search for a client's name, and then the name. */
+struct naming {
+    struct conn *conn; /* NULL: it has ended before the search */
+    bool over;         /* the search: then it is the connection's alone */
+    uint8_t address[16];
+    uint64_t until;
+    char name[DNS_CLIENT_NAME];
 };
 
 struct conn {
@@ -34,6 +47,7 @@ struct conn {
     struct conn *next, *prev; /* of all, or of the idle ones, or of those at edged */
     struct offer *offer;
     struct body *body;
+    struct naming *naming; /* NULL: it was not looked for */
     uint64_t id;
     size_t rcpt_bytes; /* of the transaction's recipients in a deliver */
     bool handed;       /* to edged, for TLS */
@@ -53,7 +67,7 @@ static struct {
     const struct smtp_server *kind;
     struct offer *offer;
     struct conn *conns, *idle;
-    uint32_t n_idle;
+    uint32_t n_idle, n_naming;
     struct at_edge *at_edge[TLS_BUCKETS];
     struct timer stop;
     bool stopping, forced;
@@ -113,6 +127,8 @@ load(struct slice text, struct err *err)
         .idle_timeout = got.smtp_idle_timeout,
         .data_timeout = got.data_timeout,
     };
+    offer->client_names = got.dns_client_names && !self.kind->submission;
+    offer->client_timeout = got.dns_client_timeout;
     offer->trusted = got.xclient_from;
     offer->local = offer->policy;
     offer->local.plaintext_auth = true;
@@ -172,6 +188,10 @@ exit_if_done(void)
 static void
 free_conn(struct conn *c)
 {
+    if (c->naming != NULL && c->naming->over)
+        free(c->naming);
+    else if (c->naming != NULL)
+        c->naming->conn = NULL;
     if (c->next != NULL)
         c->next->prev = c->prev;
     if (c->prev != NULL)
@@ -241,6 +261,49 @@ sasl_of(const struct smtp_policy *policy, const struct msg_conn *m)
     return has;
 }
 
+/* On a fiber of its own: nobody waits for it. */
+static void
+find_name(void *arg)
+{
+    struct naming *naming = arg;
+    enum dns_client found = dns_client_name(naming->address, naming->until, naming->name);
+    struct conn *c = naming->conn;
+
+    self.n_naming--;
+    naming->over = true;
+    if (c == NULL) {
+        free(naming);
+        return;
+    }
+    /* XCLIENT may have told of another client meanwhile */
+    if (found == DNS_CLIENT_UNKNOWN || memcmp(c->session.peer, naming->address, sizeof(naming->address)) != 0)
+        return;
+    c->session.client_forged = found == DNS_CLIENT_FORGED;
+    c->session.client_name = slice_of(naming->name);
+}
+
+static void
+name_client(struct conn *c)
+{
+    struct naming *naming;
+
+    if (!c->offer->client_names || c->session.on_this_host || self.n_naming == NAMING_MAX)
+        return;
+    naming = calloc(1, sizeof(*naming));
+    if (naming == NULL)
+        return;
+    naming->conn = c;
+    naming->until = loop_now(program_loop()) + c->offer->client_timeout;
+    memcpy(naming->address, c->session.peer, sizeof(naming->address));
+    c->naming = naming;
+    self.n_naming++;
+    if (fiber_spawn(program_loop(), find_name, naming) != ST_OK) {
+        c->naming = NULL;
+        self.n_naming--;
+        free(naming);
+    }
+}
+
 static enum status
 on_conn(struct ipc_request *r)
 {
@@ -273,6 +336,7 @@ on_conn(struct ipc_request *r)
     free(was);
     stream_init(&c->session.stream, program_loop(), r->fd);
     r->fd = -1;
+    name_client(c); /* before the session, which may end at once */
     smtp_session_start(&c->session);
     if (self.stopping)
         smtp_session_cancel(&c->session, true);

@@ -280,6 +280,7 @@ on_xclient(struct smtp_session *s, struct slice args)
     s->esmtp = s->forwarded = false;
     buf_clear(&s->helo);
     buf_clear(&s->peer_name);
+    s->client_name = (struct slice){0};
     buf_clear(&s->user);
     s->proxied = true;
     if (client.has_addr)

@@ -98,6 +98,10 @@ struct smtp_session {
     unsigned sasl; /* what there is for mechanisms: NEEDS_ of sasl/mechanism.h */
     bool tls, resumed; /* resumed: back from STARTTLS, no greeting */
     struct slice tls_version, cipher; /* the owner's, as long as the session */
+    /* The peer's name from DNS, the owner's too, who may set it at any time; its address is not the name's: forged. XCLIENT
+     * empties it, for then the peer is another. */
+    struct slice client_name;
+    bool client_forged;
     /* the engine's */
     unsigned state;
     bool esmtp, over, lost, stopping, shed;
