@@ -332,6 +332,15 @@ in_chain(const struct chain *c, struct slice name)
     return false;
 }
 
+/* What comes back to itself and is nobody's brings no mail, as in sendmail: the rest of the list gets it, and
+ * when there is no rest, route_step says 554. */
+static enum status
+end_loop(struct route *r, const struct route_pending *p)
+{
+    (void)note(r, p->step, "loop", p->item.text, NULL);
+    return ST_OK;
+}
+
 static const struct chain *
 link_to(struct route *r, const struct route_pending *p, struct slice name)
 {
@@ -361,10 +370,8 @@ step_include(struct route *r, struct route_pending *p)
     }
     /* A list that names itself, or two that name each other: the path is in the chain like an alias's name.
      */
-    if (in_chain(p->chain, p->item.text)) {
-        send_error(r, p, p->step, 554, "5.4.6", SLICE("aliasing/forwarding loop broken"), ST_LIMIT);
-        return ST_OK;
-    }
+    if (in_chain(p->chain, p->item.text))
+        return end_loop(r, p);
     st = need(r, ROUTE_NEED_INCLUDE, p->item.text, p->controller, &fact);
     if (st != ST_OK)
         return st;
@@ -465,8 +472,7 @@ break_loop(struct route *r, struct route_pending *p)
         domain = c->domain;
         c = c->before;
     }
-    send_error(r, p, p->step, 554, "5.4.6", SLICE("aliasing/forwarding loop broken"), ST_LIMIT);
-    return ST_OK;
+    return end_loop(r, p);
 }
 
 /* owner-x of a list x; of owner-x and of x-request it is owner-owner (mta.md 1.5b 5). */
