@@ -1,8 +1,8 @@
 """A whole system of its own under a temporary folder, with free ports, and its accounts.
 
 Nothing here knows how the programs work inside: it runs the executables of build/bin as an administrator
-would, and looks at /proc. ESTAFETA_BUILD names another build than build/: one with sanitizers, whose reports the tests look
-for in the log, with ASAN_OPTIONS=detect_leaks=0, since a leak check needs calls that confinement forbids.
+would, and looks at /proc. ESTAFETA_BUILD names another build than build/: one with sanitizers (an absolute path, made by tools/build), whose reports close()
+looks for in the log, with ASAN_OPTIONS=detect_leaks=0, since a leak check needs calls that confinement forbids.
 """
 
 import contextlib
@@ -226,10 +226,16 @@ class System:
             os.close(self.lock)
             with contextlib.suppress(OSError):
                 os.unlink(f"/tmp/estafeta-ports-{self.offset}")
-            if os.environ.get("ESTAFETA_KEEP"):
+            said = self.sanitizers_said()
+            if os.environ.get("ESTAFETA_KEEP") or said:
                 print("kept:", self.folder, file=sys.stderr)
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
+        assert not said, said
+
+    def sanitizers_said(self):
+        """Lines of ASan and UBSan: whatever a test does to a system, there must be none."""
+        return [line for line in self.log().splitlines() if "Sanitizer" in line or "runtime error:" in line][:20]
 
     def __enter__(self):
         return self
