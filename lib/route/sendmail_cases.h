@@ -172,7 +172,6 @@ static const struct {
     {"\"games\"", "box games", NULL},
     {"\"|/bin/sh\"@main.example", "err", NULL},
     {"/etc/passwd", "err", NULL},
-    {":include:/opt/smtest/lists/news", "err", NULL},
     {"mailer-daemon", "err", NULL},
 };
 static const char alias_text[] =
