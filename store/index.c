@@ -547,6 +547,74 @@ index_scan(struct index *index, const struct index_snapshot *snapshot, struct sl
     return words != NULL ? failed(err, "scan", words) : st;
 }
 
+struct index_cursor {
+    rocksdb_readoptions_t *read;
+    rocksdb_iterator_t *it;
+    bool placed; /* it stands on a row, or behind the last */
+};
+
+struct index_cursor *
+index_cursor_new(struct index *index, const struct index_snapshot *snapshot)
+{
+    struct index_cursor *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    c->read = rocksdb_readoptions_create();
+    if (snapshot != NULL)
+        rocksdb_readoptions_set_snapshot(c->read, snapshot->snapshot);
+    c->it = rocksdb_create_iterator(index->db, c->read);
+    return c;
+}
+
+void
+index_cursor_free(struct index_cursor *c)
+{
+    if (c == NULL)
+        return;
+    rocksdb_iter_destroy(c->it);
+    rocksdb_readoptions_destroy(c->read);
+    free(c);
+}
+
+/* Does it stand on this row? */
+static bool
+stands_on(const struct index_cursor *c, struct slice key)
+{
+    const char *p;
+    size_t n;
+
+    if (!rocksdb_iter_valid(c->it))
+        return false;
+    p = rocksdb_iter_key(c->it, &n);
+    return slice_eq(slice_from(p, n), key);
+}
+
+enum status
+index_cursor_get(struct index_cursor *c, const struct row_key *key, struct slice *value, struct err *err)
+{
+    AUTO_BUF bytes = BUF_INIT(2048);
+    char *words = NULL;
+    const char *p;
+    size_t n;
+
+    row_key_put(&bytes, key);
+    if (!buf_ok(&bytes))
+        return err_set(err, ST_SYNTAX, "index: not a key");
+    if (c->placed && rocksdb_iter_valid(c->it) && !stands_on(c, buf_slice(&bytes)))
+        rocksdb_iter_next(c->it);
+    if (!c->placed || !stands_on(c, buf_slice(&bytes)))
+        rocksdb_iter_seek(c->it, (const char *)bytes.p, bytes.n);
+    c->placed = true;
+    if (!stands_on(c, buf_slice(&bytes))) {
+        rocksdb_iter_get_error(c->it, &words);
+        return words != NULL ? failed(err, "read", words) : ST_NOTFOUND;
+    }
+    p = rocksdb_iter_value(c->it, &n);
+    *value = slice_from(p, n);
+    return ST_OK;
+}
+
 struct dump {
     struct buf text;
     void (*line)(void *arg, struct slice text);

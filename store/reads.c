@@ -15,6 +15,7 @@ struct read {
     size_t most; /* bytes of a page, about */
     bool more;
     struct buf value[4]; /* scratch of get(), by what is read */
+    struct index_cursor *near[4]; /* of get_near() */
     struct buf *reply;
 };
 
@@ -29,6 +30,17 @@ get(struct read *r, const struct row_key *key, int which, struct slice *value)
     st = index_get(r->reads->index, r->snapshot, key, &r->value[which], NULL);
     *value = buf_slice(&r->value[which]);
     return st;
+}
+
+/* As get(), for one of many rows that are likely neighbours. The first is not worth a cursor. */
+static enum status
+get_near(struct read *r, const struct row_key *key, int which, struct slice *value)
+{
+    if (r->n == 0)
+        return get(r, key, which, value);
+    if (r->near[which] == NULL && (r->near[which] = index_cursor_new(r->reads->index, r->snapshot)) == NULL)
+        return ST_MEMORY;
+    return index_cursor_get(r->near[which], key, value, NULL);
 }
 
 /* Rows of `key` up to its first `parts`, beginning at or after `from`. */
@@ -365,27 +377,35 @@ read_changes(struct read *r, struct slice payload)
 
 /* --- bodies --- */
 
-/* From a message to its body; what *body points to is good until the next find_body. */
+/* From a message's row to its body; what *body points to is good until the next body_of. */
 static enum status
-find_body(struct read *r, uint64_t mailbox, uint32_t uid, uint64_t *number, struct row_body *body)
+body_of(struct read *r, struct slice message, uint64_t *number, struct row_body *body)
 {
     struct row_message m;
     struct row_email e;
     struct slice value;
-    enum status st = get(r, KEY(r->account, ROW_MESSAGE, {mailbox, uid}), V_MAIN, &value);
+    enum status st;
 
-    if (st != ST_OK)
-        return st;
-    if (!row_message_get(value, &m))
+    if (!row_message_get(message, &m))
         return ST_CORRUPT;
-    st = get(r, KEY(r->account, ROW_EMAIL, {m.email}), V_EMAIL, &value);
+    st = get_near(r, KEY(r->account, ROW_EMAIL, {m.email}), V_EMAIL, &value);
     if (st != ST_OK || !row_email_get(value, &e))
         return ST_CORRUPT;
-    st = get(r, KEY(0, ROW_BODY, {e.body}), V_BODY, &value);
+    st = get_near(r, KEY(0, ROW_BODY, {e.body}), V_BODY, &value);
     if (st != ST_OK || !row_body_get(value, body))
         return ST_CORRUPT;
     *number = e.body;
     return ST_OK;
+}
+
+/* What *body points to is good until the next find_body. */
+static enum status
+find_body(struct read *r, uint64_t mailbox, uint32_t uid, uint64_t *number, struct row_body *body)
+{
+    struct slice value;
+    enum status st = get(r, KEY(r->account, ROW_MESSAGE, {mailbox, uid}), V_MAIN, &value);
+
+    return st == ST_OK ? body_of(r, value, number, body) : st;
 }
 
 /* Bytes [offset, offset + n) of the joined extents, less at the end. */
@@ -421,20 +441,19 @@ read_extents(const struct reads *reads, const struct row_body *body, uint64_t of
 
 struct digests {
     struct read *r;
-    uint64_t mailbox;
     struct buf prefix;
 };
 
 static enum status
-put_digest(struct digests *d, uint32_t uid)
+put_digest(struct digests *d, uint32_t uid, struct slice message)
 {
     struct row_body body;
     struct slice digest;
     uint64_t number;
-    enum status st = find_body(d->r, d->mailbox, uid, &number, &body);
+    enum status st = body_of(d->r, message, &number, &body);
 
     if (st == ST_OK)
-        st = get(d->r, KEY(0, ROW_DIGEST, {number}), V_DIGEST, &digest);
+        st = get_near(d->r, KEY(0, ROW_DIGEST, {number}), V_DIGEST, &digest);
     if (st != ST_OK)
         return ST_CORRUPT;
     buf_clear(&d->prefix);
@@ -453,19 +472,18 @@ on_digest(void *arg, struct slice key, struct slice value)
 
     if (row_key_get(key, &k) != ST_OK)
         return ST_CORRUPT;
-    return full(d->r) ? ST_MORE : put_digest(d, (uint32_t)k.part[1]);
+    return full(d->r) ? ST_MORE : put_digest(d, (uint32_t)k.part[1], value);
 }
 
 static enum status
 read_digests(struct read *r, struct slice payload)
 {
     struct digest_list m;
-    struct digests d = {r, 0, BUF_INIT(1u << 20)};
+    struct digests d = {r, BUF_INIT(1u << 20)};
     enum status st;
 
     if (!digest_list_get(payload, &m))
         return ST_SYNTAX;
-    d.mailbox = m.mailbox;
     st = scan_runs(r, m.mailbox, m.uids, 0, on_digest, &d);
     buf_done(&d.prefix);
     return page(r, st);
@@ -497,10 +515,22 @@ read_body(struct read *r, struct slice payload)
 
 struct heads {
     struct read *r;
-    uint64_t mailbox;
     uint32_t n;
+    bool header; /* no more of it */
     struct buf bytes;
 };
+
+/* How much of it holds the header and the empty line; all, if they do not end here. */
+static size_t
+header_bytes(struct slice s)
+{
+    size_t at = slice_find_slice(s, SLICE("\n\r\n"));
+
+    if (at < s.n)
+        return at + 3;
+    at = slice_find_slice(s, SLICE("\n\n"));
+    return at < s.n ? at + 2 : s.n;
+}
 
 /* What cannot be read now, because compaction moves it, or at all, is left out: MSG_BODY_READ will say. */
 static enum status
@@ -516,9 +546,14 @@ on_head(void *arg, struct slice key, struct slice value)
     if (full(h->r))
         return ST_MORE;
     buf_clear(&h->bytes);
-    if (find_body(h->r, h->mailbox, (uint32_t)k.part[1], &number, &body) == ST_OK &&
-        read_extents(h->r->reads, &body, 0, h->n, &h->bytes) == ST_OK)
-        head_row_put(&h->r->rows, &(struct head_row){(uint32_t)k.part[1], buf_slice(&h->bytes)});
+    if (body_of(h->r, value, &number, &body) == ST_OK &&
+        read_extents(h->r->reads, &body, 0, h->n, &h->bytes) == ST_OK) {
+        struct slice head = buf_slice(&h->bytes);
+
+        if (h->header)
+            head.n = header_bytes(head);
+        head_row_put(&h->r->rows, &(struct head_row){(uint32_t)k.part[1], head});
+    }
     h->r->n++;
     return ST_OK;
 }
@@ -532,8 +567,8 @@ read_heads(struct read *r, struct slice payload)
 
     if (!head_list_get(payload, &m) || m.n > STORE_HEAD_MAX)
         return ST_SYNTAX;
-    h.mailbox = m.mailbox;
     h.n = m.n;
+    h.header = m.header != 0;
     st = scan_runs(r, m.mailbox, m.uids, 0, on_head, &h);
     buf_done(&h.bytes);
     return page(r, st);
@@ -782,6 +817,8 @@ reads_answer(const struct reads *reads, uint16_t type, uint64_t account, struct 
     st = row->run(&r, payload);
     if (st == ST_OK && !buf_ok(reply))
         st = ST_LIMIT;
+    for (size_t i = 0; i < COUNT(r.near); i++)
+        index_cursor_free(r.near[i]);
     if (r.snapshot != NULL)
         index_snapshot_free(reads->index, r.snapshot);
     buf_done(&r.rows);

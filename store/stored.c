@@ -21,7 +21,8 @@
 #include "store/upkeep.h"
 #include "sys/log.h"
 
-#define MAPPED_FROM    (1024 * 1024)
+#define MAPPED_FROM    (2 * 1024 * 1024) /* a page of rows (PAGE_BYTES) and its answer are smaller */
+#define HEAP_KEPT      (4 * 1024 * 1024)
 #define TELLERS        64u /* peers whose `coming` is remembered */
 #define DOMAINS_MAX    100000u
 #define REQUESTS_EVERY SECONDS(5)
@@ -899,6 +900,8 @@ main(int argc, char **argv)
     /* Rows and batches come and go in big pieces: each goes back to the system, none stays as a hole in a heap. Without
      * this glibc raises the threshold by itself, and stored is half as big again. */
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    /* But not what every answer needs again: to fault its pages in anew costs more than to fill them. */
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
     status = program_main(&program, argc, argv);
     buf_done(&self.domains);
     buf_done(&self.unreaped);

@@ -302,10 +302,15 @@ check_head(uint64_t handle, uint64_t mailbox, uint32_t uid, struct slice all)
 
     uid_run_put(&runs, &(struct uid_run){uid, uid});
     uid_run_put(&runs, &(struct uid_run){UINT32_MAX - 1, UINT32_MAX});
-    CHECK_INT(2, ASK(imap, MSG_HEADS, head_list, &reply, handle, mailbox, buf_slice(&runs), 1000), ST_OK);
+    CHECK_INT(2, ASK(imap, MSG_HEADS, head_list, &reply, handle, mailbox, buf_slice(&runs), 1000, 0), ST_OK);
     CHECK(3, msg_rows_get(buf_slice(&reply), &rows) && head_row_get(rows.rows, &row) && !rows.more);
     CHECK_INT(4, row.uid, uid);
     CHECK_SLICE(5, row.bytes, slice_sub(all, 0, 1000));
+    if (slice_find_slice(all, SLICE("\n\r\n")) < 997) { /* no more than the header */
+        CHECK_INT(6, ASK(imap, MSG_HEADS, head_list, &reply, handle, mailbox, buf_slice(&runs), 1000, 1), ST_OK);
+        CHECK(7, msg_rows_get(buf_slice(&reply), &rows) && head_row_get(rows.rows, &row));
+        CHECK_SLICE(8, row.bytes, slice_sub(all, 0, slice_find_slice(all, SLICE("\n\r\n")) + 3));
+    }
 }
 
 static void

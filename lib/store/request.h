@@ -283,12 +283,14 @@ IPC_MESSAGE(digest_row, DIGEST_ROW_FIELDS)
     FIELD(u32, n)
 IPC_MESSAGE(body_read, BODY_READ_FIELDS)
 
-/* Many short reads in one: the first n bytes of each message, fewer only when it is not longer. */
+/* Many short reads in one: the first n bytes of each message, fewer only when it is not longer; with `header`, less
+ * too where its header ends. */
 #define HEAD_LIST_FIELDS(FIELD) \
     FIELD(u64, handle)          \
     FIELD(u64, mailbox)         \
     FIELD(bytes, uids)          \
-    FIELD(u32, n)
+    FIELD(u32, n)               \
+    FIELD(u8, header)
 IPC_MESSAGE(head_list, HEAD_LIST_FIELDS)
 #define HEAD_ROW_FIELDS(FIELD) \
     FIELD(u32, uid)            \

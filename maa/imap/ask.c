@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "imap/mailbox.h"
+#include "maa/imap/message.h"
 #include "maa/imap/names.h"
 #include "sys/log.h"
 
@@ -317,7 +318,7 @@ refill(struct cursor *c)
     else if (c->type == MSG_DIGESTS)
         digest_list_put(&m, &(struct digest_list){0, c->s->box.id, buf_slice(&uids)});
     else
-        head_list_put(&m, &(struct head_list){0, c->s->box.id, buf_slice(&uids), c->head});
+        head_list_put(&m, &(struct head_list){0, c->s->box.id, buf_slice(&uids), c->head, c->head <= HEAD_HEADER});
     c->st = session_ask(c->s, c->type, &m, &c->reply, true);
     if (c->st == ST_OK)
         c->st = take_rows(&c->reply, &c->rest, &c->more);

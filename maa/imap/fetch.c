@@ -8,8 +8,8 @@
 #include "mime/imap_view.h"
 #include "mime/transfer.h"
 
-#define ROWS_BATCH   256u
-#define DIGEST_BATCH 64u
+#define ROWS_BATCH   1024u
+#define DIGEST_BATCH 256u
 #define VIEW_TEXT    (32u << 20) /* a BODYSTRUCTURE; DIGEST_WHOLE with quotes and literals */
 
 struct fetch {

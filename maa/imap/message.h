@@ -9,7 +9,7 @@
 #define READ_SLICE   (64u * 1024u)
 #define HEAD_HEADER  (8u * 1024u)  /* first bytes that most often hold the header */
 #define HEAD_BODY    (32u * 1024u) /* or all of the message */
-#define HEAD_HEADERS 64u           /* messages of one request for them */
+#define HEAD_HEADERS 256u          /* messages of one request for them */
 #define HEAD_BODIES  16u
 #define HEADER_MOST  (4u << 20) /* bytes of a header that is looked at as a whole */
 
