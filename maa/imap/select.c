@@ -2,6 +2,7 @@
 
 #include "imap/args.h"
 #include "maa/imap/names.h"
+#include "maa/imap/views.h"
 
 #define LIST_BATCH 4096u
 #define OWN_MAX    (1u << 20) /* bytes; past it own changes are told twice, which is allowed */
@@ -489,8 +490,11 @@ open_box(struct session *s, uint64_t id, struct mailbox_status *status, uint32_t
     s->box.uidvalidity = status->uidvalidity;
     s->box.modseq = status->modseq;
     st = claim_recent(s, status);
-    if (st == ST_OK)
+    if (st == ST_OK && !views_find(buf_slice(&s->account->user), id, s->epoch, status, &s->box.view, unseen)) {
         st = read_view(s, unseen);
+        if (st == ST_OK)
+            views_keep(buf_slice(&s->account->user), id, s->epoch, status, &s->box.view, *unseen);
+    }
     s->box.told = uidset_last(&s->box.view) + 1;
     return st == ST_OK ? load_keywords(s) : st;
 }
@@ -570,9 +574,11 @@ void
 on_close(struct session *s, struct command *c)
 {
     AUTO_BUF m = BUF_INIT(128), reply = BUF_INIT(IPC_PAYLOAD_MAX + 64);
+    struct mailbox_status status;
     enum status st = ST_OK;
 
-    if (!s->box.read_only) {
+    /* The counter is of what is committed, so of all that this session was told is \Deleted: no rows are read for none. */
+    if (!s->box.read_only && (mailbox_status_of(s, s->box.id, &status) != ST_OK || status.deleted > 0)) {
         expunge_put(&m, &(struct expunge){0, s->box.id, {0}, 1});
         st = session_ask(s, MSG_EXPUNGE, &m, &reply, true);
     }
