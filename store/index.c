@@ -13,6 +13,9 @@
 
 #define MIB        ((size_t)1024 * 1024)
 #define BLOOM_BITS 10.0
+#define PART       ((size_t)4096)   /* of a filter or an index: what is read of one at a time */
+#define FILE_BYTES ((uint64_t)(16 * MIB))
+#define FILE_WRITE (MIB / 4)
 #define TEXT_MAX   (64u * MIB)
 #define BATCH_MAX  (1024u * MIB)
 #define BATCH_KEEP (1u * MIB)
@@ -64,21 +67,38 @@ failed(struct err *err, const char *what, char *words)
     return st;
 }
 
+/* Filters and indices of the files are cut into parts, which the cache holds like any block: else all of each open
+ * file stays in memory, beside the cache, and a compaction keeps 8 bytes a row until the file it writes is done. */
+static void
+part_tables(rocksdb_block_based_table_options_t *table)
+{
+    rocksdb_block_based_options_set_index_type(table,
+                                               rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(table, 1);
+    rocksdb_block_based_options_set_metadata_block_size(table, PART);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
+}
+
 static void
 set_options(struct index *index, const struct index_settings *settings)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_options_t *o = rocksdb_options_create();
 
-    index->cache = rocksdb_cache_create_lru(settings->cache != 0 ? settings->cache : 64 * MIB);
+    index->cache = rocksdb_cache_create_lru(settings->cache != 0 ? settings->cache : 8 * MIB);
     rocksdb_block_based_options_set_block_cache(table, index->cache);
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom(BLOOM_BITS));
+    part_tables(table);
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table); /* the factory has a copy */
     rocksdb_options_set_create_if_missing(o, 1);
     rocksdb_options_set_write_buffer_size(o, settings->memtable != 0 ? settings->memtable : 32 * MIB);
     rocksdb_options_set_keep_log_file_num(o, 2);
     rocksdb_options_set_max_open_files(o, 256);
+    rocksdb_options_set_target_file_size_base(o, FILE_BYTES);
+    rocksdb_options_set_writable_file_max_buffer_size(o, FILE_WRITE);
     index->options = o;
     index->read = rocksdb_readoptions_create();
     index->write = rocksdb_writeoptions_create();

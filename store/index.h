@@ -14,7 +14,7 @@ struct index_snapshot;
 
 struct index_settings {
     size_t memtable; /* bytes; 0: 32 MiB. When it is full it becomes a file: the checkpoint */
-    size_t cache;    /* bytes of blocks kept; 0: 64 MiB */
+    size_t cache;    /* bytes of blocks, filters and indices kept; 0: 8 MiB */
 };
 
 /* Makes `path` when it is not there. ST_STALE: another format; ST_CORRUPT, ST_IO: in doubt; for each of these the

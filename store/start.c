@@ -158,7 +158,7 @@ static enum status
 build_index(struct store_files *f, const struct store_settings *settings, const char *path, uint64_t *broken,
             struct err *err)
 {
-    const struct index_settings rows = {.memtable = settings->index_memory};
+    const struct index_settings rows = {.memtable = settings->index_memory, .cache = settings->index_cache};
     const struct log_settings log = {.segment_size = settings->segment_size, .rebuild = true};
     struct rebuild_stats stats = {0};
     enum status st = log_open(&f->disk, &log, 0, pass_over, NULL, &f->log, err);
@@ -178,7 +178,7 @@ open_store(const char *root, const struct store_settings *settings, bool anew, s
            struct err *err)
 {
     struct store_files f = {.dir = -1, .log_dir = -1};
-    const struct index_settings rows = {.memtable = settings->index_memory};
+    const struct index_settings rows = {.memtable = settings->index_memory, .cache = settings->index_cache};
     char path[PATH_MAX];
     uint64_t broken = 0;
     bool in_doubt;

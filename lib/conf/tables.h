@@ -57,7 +57,8 @@
     SET(count, reader_threads, "2", "1", "64", "Threads that read mail for sessions.")                                \
     SET(bytesize, segment_size, "64M", "5M", "4G", "Size of a file of the log.")                                      \
     SET(duration, compact_grace, "10s", "0ms", "1h", "How long what was compacted stays for who reads it.")            \
-    SET(bytesize, index_memory, "4M", "64K", "4G", "New rows of the index that stay in memory until they become a file.")
+    SET(bytesize, index_memory, "4M", "64K", "4G", "New rows of the index that stay in memory until they become a file.") \
+    SET(bytesize, index_cache, "4M", "1M", "64G", "Blocks of the index that stay in memory after they were read; the kernel's cache holds the rest.")
 
 #define SMTP_SETTINGS(SET)                                                                                            \
     DOMAIN_SETTING(SET)                                                                                               \
