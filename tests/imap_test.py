@@ -7,6 +7,7 @@ name, so that the order of tests does not matter and they can run again on the s
 
 import base64
 import imaplib
+import pathlib
 import re
 import select
 import socket
@@ -365,6 +366,51 @@ def test_rfc7888_append_without_waiting(server, client, box):
         raw.send(b"a APPEND %s {%d+}\r\n" % (box.encode(), len(MESSAGE)) + MESSAGE + b"\r\nb NOOP\r\n")
         assert b"[APPENDUID" in raw.until(b"a")[-1]
         assert raw.until(b"b")[-1].startswith(b"b OK")
+
+
+def test_rfc3502_6_3_11_several_messages_at_once(server, client, box):
+    one, two = MESSAGE, b"Subject: Re: afternoon meeting\r\n\r\n3:30 is fine with me.\r\n"
+    with raw_login(server) as raw:
+        raw.send(b"A003 APPEND %s (\\Seen) {%d}\r\n" % (box.encode(), len(one)))
+        assert raw.line().startswith(b"+ ")
+        raw.send(one + b' (\\Flagged) " 7-Feb-1994 22:43:04 -0800" {%d}\r\n' % len(two))
+        assert raw.line().startswith(b"+ ")
+        assert b"MESSAGES 0" in client.status(box, "(MESSAGES)")[1][0]
+        raw.send(two + b"\r\n")
+        assert re.search(rb"^A003 OK \[APPENDUID \d+ 1:2\] ", raw.until(b"A003")[-1])
+    client.select(box)
+    got = client.fetch("1:2", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
+    assert [row[1] for row in got if isinstance(row, tuple)] == [one, two]
+    assert b"\\Seen" in got[0][0] and b"\\Flagged" in got[2][0]
+    assert imaplib.Internaldate2tuple(got[2][0]) == time.localtime(760689784)
+
+
+@pytest.mark.parametrize("size", [1000, 2 << 20])
+@pytest.mark.parametrize("then", [b" {0}\r\n", b" (\\Recent) {5}\r\n", b" {5}\r\n12", None])
+def test_rfc3502_6_3_11_all_or_none(server, client, box, size, then):
+    """Cancelled, wrong, or cut off (in the second message, or behind the first): no message, and no file of a large one."""
+    folder = pathlib.Path(server.root) / "store" / "log"
+
+    def files():
+        return {path.name for path in folder.glob("side-*")}
+
+    before = files()
+    body = (b"0123456789abcde\r\n" * (size // 17 + 1))[:size]
+    with raw_login(server) as raw:
+        raw.send(b"a APPEND %s {%d+}\r\n" % (box.encode(), size) + body + (then or b""))
+        if then and b"12" not in then:
+            assert re.match(rb"a (NO|BAD) ", raw.until(b"a")[-1])
+            assert raw.command(b"b", b"NOOP")[-1].startswith(b"b OK")
+        elif size > 1 << 20:  # it is there before the cut
+            deadline = time.monotonic() + 10
+            while not files() - before and time.monotonic() < deadline:
+                time.sleep(0.005)
+            assert files() - before
+    deadline = time.monotonic() + 10
+    while files() - before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not files() - before
+    assert b"MESSAGES 0 UIDNEXT 1" in client.status(box, "(MESSAGES UIDNEXT)")[1][0]
 
 
 @pytest.mark.parametrize("size", [1, 1000, 65536, 1 << 20, 12 << 20])
