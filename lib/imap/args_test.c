@@ -73,6 +73,7 @@ TEST(status)
         uint32_t items;
     } cases[] = {
         {"INBOX (MESSAGES unseen)", ST_OK,     "INBOX", 1u << IMAP_STATUS_MESSAGES | 1u << IMAP_STATUS_UNSEEN  },
+        {"x (APPENDLIMIT)",         ST_OK,     "x",     1u << IMAP_STATUS_APPENDLIMIT                          },
         {"\"a b\" (UIDNEXT)",       ST_OK,     "a b",   1u << IMAP_STATUS_UIDNEXT                              },
         {"INBOX ()",                ST_SYNTAX, "",      0                                                      },
         {"INBOX (X)",               ST_SYNTAX, "",      0                                                      },

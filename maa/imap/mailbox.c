@@ -188,6 +188,7 @@ put_status_items(struct buf *out, uint32_t wanted, const struct mailbox_status *
         [IMAP_STATUS_DELETED] = {"DELETED", got->deleted},
         [IMAP_STATUS_SIZE] = {"SIZE", got->bytes},
         [IMAP_STATUS_HIGHESTMODSEQ] = {"HIGHESTMODSEQ", got->modseq},
+        [IMAP_STATUS_APPENDLIMIT] = {"APPENDLIMIT", imapd.settings.message_size},
     };
     bool first = true;
 
