@@ -700,14 +700,14 @@ has_of(const struct connection *c)
     return has;
 }
 
-/* ST_STATE: TLS would help; ST_UNSUPPORTED: it is not offered here. */
+/* ST_STATE: TLS would help; ST_WEAK: only policy bars it; ST_UNSUPPORTED: it is not offered here. */
 static enum status
 usable(const struct connection *c, enum sasl_mechanism mechanism)
 {
     unsigned lacks = mechanism == SASL_NO_MECHANISM ? 0 : sasl_mechanism_needs(mechanism) & ~has_of(c);
 
     if (mechanism == SASL_NO_MECHANISM || (lacks & ~NEEDS_CLEAR) != 0)
-        return ST_UNSUPPORTED;
+        return lacks == NEEDS_SHA1 ? ST_WEAK : ST_UNSUPPORTED;
     return lacks != 0 ? ST_STATE : ST_OK;
 }
 

@@ -146,6 +146,10 @@ play(void *arg)
     msg_ticket_put(&m, &(struct msg_ticket){7, slice_from(ticket, 16)});
     CHECK_INT(12, call(imap, MSG_TICKET_REDEEM, &m, &reply), ST_STALE); /* once */
 
+    msg_sasl_start_put(&m, &(struct msg_sasl_start){7, SLICE("SCRAM-SHA-1"), 1, SLICE("n,,n=usr1,r=abc")});
+    CHECK_INT(13, call(login, MSG_SASL_START, &m, &reply), ST_WEAK); /* without scram_sha1 */
+    msg_sasl_start_put(&m, &(struct msg_sasl_start){7, SLICE("X-NONE"), 0, SLICE("")});
+    CHECK_INT(13, call(login, MSG_SASL_START, &m, &reply), ST_UNSUPPORTED);
     msg_sasl_start_put(&m, &(struct msg_sasl_start){7, SLICE("scram-sha-256"), 1, SLICE("n,,n=nobody,r=abc")});
     CHECK_INT(13, call(login, MSG_SASL_START, &m, &reply), ST_MORE);
     CHECK(13, msg_sasl_get(buf_slice(&reply), &sasl) && slice_has_prefix(sasl.data, SLICE("r=abc")));

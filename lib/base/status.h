@@ -35,7 +35,8 @@
     S(MEMORY, "no memory within the budget")                                 \
     S(STALE, "the handle, ticket or number is no longer good")               \
     S(MODIFIED, "a condition on the present state does not hold")            \
-    S(NEWER, "written by a newer version of this system")
+    S(NEWER, "written by a newer version of this system")                    \
+    S(WEAK, "known, but too weak for what policy asks")
 
 enum status {
 #define STATUS_ENUM(name, text) ST_##name,

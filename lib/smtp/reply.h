@@ -71,6 +71,7 @@
     R(AUTH_NOT_BASE64, 501, "5.5.2", "Response is not base64", "")                                                  \
     R(AUTH_SYNTAX, 501, "5.5.2", "Response does not fit the mechanism", "")                                         \
     R(AUTH_UNKNOWN, 504, "5.5.4", "Mechanism is not supported", "")                                                 \
+    R(AUTH_WEAK, 534, "5.7.9", "Authentication mechanism is too weak", "")                                          \
     R(AUTH_TWICE, 503, "5.5.1", "Already authenticated", "")                                                        \
     R(AUTH_DENIED, 535, "5.7.8", "Authentication credentials invalid", "")                                          \
     R(AUTH_NEEDS_TLS, 538, "5.7.11", "Encryption required for this mechanism", "")                                  \

@@ -45,6 +45,7 @@ answer_result(struct smtp_session *s, enum status st)
         {ST_OK,          SMTP_R_AUTH_OK       },
         {ST_DENIED,      SMTP_R_AUTH_DENIED   },
         {ST_UNSUPPORTED, SMTP_R_AUTH_UNKNOWN  },
+        {ST_WEAK,        SMTP_R_AUTH_WEAK     },
         {ST_STATE,       SMTP_R_AUTH_NEEDS_TLS},
         {ST_SYNTAX,      SMTP_R_AUTH_SYNTAX   },
     };

@@ -418,6 +418,10 @@ TEST(budgets)
         {"mta.md 1.9e", S(H M R D ".\r\nNOOP\r\nNOOP\r\n" M R D ".\r\nNOOP\r\nNOOP\r\n" Q),
          "220 250 250 250 354 250 250 250 250 250 354 250 250 250 221",                                                NULL, ""},
     };
+    static const struct conversation fast[] = {
+        {"mta.md 1.9e", S(H M R D ".\r\n" Q),          "220 250 250 250 354 250 221",     NULL,                 ""},
+        {"mta.md 1.9e", S(H M R D ".\r\nNOOP\r\n" M), "220 250 250 250 354 250 250 250 421", "421 4.7.0 mx.here", ""},
+    };
     static const struct conversation late[] = {
         {"mta.md 1.9e", S(H M), "220 250 421", "421 4.4.5 mx.here Session", ""},
     };
@@ -429,6 +433,11 @@ TEST(budgets)
     policy.max_idle_commands = 3;
     CONVERSE(&policy, idle);
     CHECK(0, talk_noted == NULL);
+    policy = talk_policy;
+    policy.commands_per_minute = 5;
+    CONVERSE(&policy, fast);
+    CHECK(0, talk_noted == smtp_reply(SMTP_R_TOO_FAST));
+    policy = talk_policy;
     policy.session_timeout = 1;
     policy.max_idle_commands = 10;
     converse(&policy, late, 1, LINES);
@@ -610,6 +619,7 @@ TEST(authentication)
         {"RFC 4954 4", S(H "AUTH PLAIN Z29v ZA==\r\nAUTH PLAIN Z29vZA\r\nAUTH PLAIN ====\r\n" Q),
          "220 250 501 501 501 221",                                                                                          "501 5.5.2",                                ""},
         {"RFC 4954 4", S(H "AUTH\r\nAUTH X\r\n" Q),                                               "220 250 501 504 221",     "504 5.5.4",                                ""},
+        {"RFC 4954 6", S(H "AUTH OLD eA==\r\n" A Q),                                              "220 250 534 235 221",     "534 5.7.9 ",                               ""},
         {"RFC 4954 4", S(H A A Q),                                                                "220 250 235 503 221",     "503 5.5.1 Already",                        ""},
         {"RFC 4954 4", S(H A M A Q),                                                              "220 250 235 250 503 221", "503 5.5.1 Not during",                     ""},
         {"RFC 4954 4", S(A Q),                                                                    "220 503 221",             NULL,                                       ""},

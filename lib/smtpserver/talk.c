@@ -93,6 +93,8 @@ on_auth(struct smtp_session *s, struct slice mechanism, bool has, struct slice r
         struct buf *user)
 {
     (void)s;
+    if (slice_eq(mechanism, SLICE("OLD")))
+        return ST_WEAK;
     if (mechanism.n > 0 && !slice_eq_nocase(mechanism, SLICE("PLAIN")))
         return ST_UNSUPPORTED;
     if (!has) {

@@ -53,6 +53,7 @@ static const struct {
     {ST_DENIED,      "NO [AUTHENTICATIONFAILED] Wrong name or password"      },
     {ST_STATE,       "NO [PRIVACYREQUIRED] Not without TLS: use STARTTLS"    },
     {ST_UNSUPPORTED, "NO Mechanism not offered"                              },
+    {ST_WEAK,        "NO [CANNOT] Mechanism is too weak"                     },
     {ST_SYNTAX,      "BAD The mechanism does not understand what was sent"   },
     {ST_UNAVAILABLE, "NO [UNAVAILABLE] Cannot be judged now; try again later"},
 };

@@ -40,6 +40,8 @@ refuse(struct login *s, enum status st)
         pop3_put_err(s->out, NULL, SLICE("The mechanism does not understand what was sent"));
     else if (st == ST_UNSUPPORTED)
         pop3_put_err(s->out, NULL, SLICE("Mechanism not offered"));
+    else if (st == ST_WEAK)
+        pop3_put_err(s->out, NULL, SLICE("Mechanism is too weak"));
     else if (st == ST_LIMIT) /* RFC 2449 8.1.1 */
         pop3_put_err(s->out, "LOGIN-DELAY", SLICE("You were here a moment ago; come back later"));
     else if (st == ST_EXISTS)

@@ -184,7 +184,7 @@ on_answer(struct login *s, enum status st, const struct buf *reply)
     if (st == ST_STATE && s->clear) /* authd says so too when it was restarted in the middle of it */
         st = ST_UNAVAILABLE;
     s->protocol->refuse(s, st);
-    return st == ST_DENIED || st == ST_SYNTAX || st == ST_UNSUPPORTED || st == ST_STATE ? login_error(s)
+    return st == ST_DENIED || st == ST_SYNTAX || st == ST_UNSUPPORTED || st == ST_WEAK || st == ST_STATE ? login_error(s)
                                                                                         : LOGIN_GO_ON;
 }
 
