@@ -6,6 +6,7 @@
 #include "ctl/handlers.h"
 #include "ctl/password.h"
 #include "ctl/session.h"
+#include "mime/nfc.h"
 #include "root/root.h"
 #include "store/request.h"
 
@@ -44,13 +45,15 @@ read_domain(const char *root, struct buf *text, struct slice *domain, struct err
     return st;
 }
 
-/* An account is always "user@domain" in lower case (docs/architecture.md, decision 9). */
+/* An account is always "user@domain" in lower case and composed (docs/architecture.md, decision 9). */
 static enum status
 full_name(struct slice given, struct slice domain, struct full_name *out, struct err *err)
 {
     bool has = slice_find(given, '@') < given.n;
-    size_t n = given.n + (has ? 0 : 1 + domain.n);
+    uint8_t composed[BATCH_NAME_MAX];
+    struct buf nfc = BUF_FIXED(composed);
     char shown[100];
+    size_t n;
 
     (void)slice_to_cstr(slice_sub(given, 0, sizeof(shown) - 1), shown, sizeof(shown));
     if (given.n == 0 || slice_starts(given, '@'))
@@ -59,7 +62,12 @@ full_name(struct slice given, struct slice domain, struct full_name *out, struct
         if (given.p[i] <= ' ' || given.p[i] == 0x7f || given.p[i] == '+')
             return err_set(err, ST_SYNTAX,
                            "\"%s\" is no account's name: it has a space, a control character or a +", shown);
-    if (n > BATCH_NAME_MAX)
+    n = given.n + (has ? 0 : 1 + domain.n);
+    if (n <= BATCH_NAME_MAX && mime_put_nfc(given, &nfc)) {
+        given = buf_slice(&nfc);
+        n = given.n + (has ? 0 : 1 + domain.n);
+    }
+    if (n > BATCH_NAME_MAX || !buf_ok(&nfc))
         return err_set(err, ST_LIMIT, "\"%s...\" is longer than %u bytes", shown, BATCH_NAME_MAX);
     memcpy(out->text, given.p, given.n);
     if (!has) {

@@ -34,7 +34,8 @@ static uint8_t *body, *aside; /* of the last DELIVER; of the side body */
 static size_t n_body, n_aside;
 static unsigned delivers, feeds, frames_aside, dones, drops;
 static uint8_t requests[64][16];
-static struct buf prefix, recipients, all_recipients, digest, sender;
+static struct buf prefix, recipients, all_recipients, digest, sender, envid;
+static uint8_t ret;
 static uint16_t coming;
 static uint64_t side_used, last_done;
 static int handed = -1;
@@ -129,6 +130,8 @@ on_deliver(struct ipc_request *r)
     buf_put(&all_recipients, m.recipients);
     keep(&digest, m.digest);
     keep(&sender, m.sender);
+    keep(&envid, m.envid);
+    ret = m.ret;
     coming = m.coming;
     side_used = m.side;
     n_body = (size_t)m.n;
@@ -485,7 +488,7 @@ run(void (*converse)(void), uint64_t credit, uint32_t chunks)
     CHECK_INT(2, channel_new(loop, ends[0], role, 0, routes, on_end, &control), ST_OK);
     msg_boot_put(&boot, &(struct msg_boot){.role = (uint16_t)role,
                                            .root = SLICE("/tmp"),
-                                           .settings = SLICE("domain = dominio.com.uy\nhostname = mx.dominio.com.uy\nown_senders = no\n"
+                                           .settings = SLICE("domain = dominio.com.uy\nhostname = mx.dominio.com.uy\nown_senders = no\nsuccess_notices = yes\n"
                                                              "message_size = 4M\ncleartext_passwords = yes\n"),
                                            .confinement = SLICE("class=parser")});
     CHECK_INT(4, ipc_send(control, MSG_BOOT, buf_slice(&boot), -1), ST_OK);
@@ -543,6 +546,38 @@ small(void)
     CHECK(9, memcmp(requests[0], requests[1], 16) != 0);
     wait_dones(1);
     CHECK_INT(10, last_done, 5);
+    hang_up(c);
+    stop();
+}
+
+/* RFC 3461: what the client said of notices is in the DELIVER. */
+static void
+notices(void)
+{
+    struct stream *c = greeted(5);
+    struct deliver_rcpt first = {0}, second = {0};
+    struct slice in;
+
+    say(c, "MAIL FROM:<a@b.example> RET=HDRS ENVID=QQ+2B314159\r\n"
+           "RCPT TO:<usr1@dominio.com.uy> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Bx@example.com\r\n"
+           "RCPT TO:<usr2@dominio.com.uy> NOTIFY=NEVER\r\nDATA\r\n");
+    HEAR(c, "250", "250", "250", "354");
+    say(c, T ".\r\n");
+    HEAR(c, "250 2.0.0 ");
+    CHECK_SLICE(0, buf_slice(&envid), "QQ+2B314159"); /* as given: it goes back so (RFC 3461 4.4) */
+    CHECK_INT(1, ret, 2);
+    in = buf_slice(&recipients);
+    CHECK(2, deliver_rcpt_take(&in, &first) && deliver_rcpt_take(&in, &second) && in.n == 0);
+    CHECK_INT(3, first.dsn, 2 | 8);
+    CHECK_SLICE(3, first.orcpt, "rfc822;Bob+x@example.com");
+    CHECK_INT(4, second.dsn, 1);
+    CHECK_SLICE(4, second.orcpt, "");
+    say(c, M R "DATA\r\n"); /* nothing of it is left for the next */
+    HEAR(c, "250", "250", "354");
+    say(c, T ".\r\n");
+    HEAR(c, "250 2.0.0 ");
+    in = buf_slice(&recipients);
+    CHECK(5, deliver_rcpt_take(&in, &first) && first.dsn == 0 && first.orcpt.n == 0 && envid.n == 0 && ret == 0);
     hang_up(c);
     stop();
 }
@@ -903,6 +938,11 @@ TEST(small_mail)
     run(small, PLENTY, 64);
 }
 
+TEST(notices_asked_for)
+{
+    run(notices, PLENTY, 16);
+}
+
 TEST(large_mail)
 {
     run(large, 2u << 20, 96);
@@ -957,7 +997,7 @@ int
 main(int argc, char **argv)
 {
     static const struct CMUnitTest relay[] = {TEST_EXPAND_(
-        TEST_EACH_(small_mail, large_mail, store_restarts, mda_restarts, credit, arena, many_bodies, many_recipients, tls,
+        TEST_EACH_(small_mail, notices_asked_for, large_mail, store_restarts, mda_restarts, credit, arena, many_bodies, many_recipients, tls,
                    stops))};
     static const struct CMUnitTest submit[] = {TEST_EXPAND_(TEST_EACH_(authenticated))};
     int failed;

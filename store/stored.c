@@ -11,6 +11,7 @@
 
 #include "conf/tables.h"
 #include "ipc/program.h"
+#include "mime/nfc.h"
 #include "store/commit.h"
 #include "store/handles.h"
 #include "store/offline.h"
@@ -367,8 +368,8 @@ static enum status
 on_rcpt_check(struct ipc_request *request)
 {
     struct rcpt_check m;
-    uint8_t bytes[RECIPIENT_MAX];
-    struct buf name = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+    uint8_t bytes[RECIPIENT_MAX], composed[RECIPIENT_MAX];
+    struct buf name = BUF_FIXED(bytes), whole = BUF_FIXED(composed);
     struct slice local, detail = {0}, domain;
     size_t at, plus;
     uint64_t account;
@@ -380,6 +381,11 @@ on_rcpt_check(struct ipc_request *request)
         answer(&request->from, ST_UNAVAILABLE);
         return ST_OK;
     }
+    if (!mime_put_nfc(m.mailbox, &whole)) { /* the accounts' names are in this form: ctl/user.c */
+        answer(&request->from, ST_NOTFOUND);
+        return ST_OK;
+    }
+    m.mailbox = buf_slice(&whole);
     for (at = m.mailbox.n; at > 0 && m.mailbox.p[at - 1] != '@';)
         at--;
     domain = at > 0 ? slice_skip(m.mailbox, at) : self.settings.domain;

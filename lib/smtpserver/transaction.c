@@ -1,4 +1,5 @@
 /* MAIL and RCPT: the envelope of one message. */
+#include "mime/nfc.h"
 #include "smtpserver/engine.h"
 
 void
@@ -22,19 +23,22 @@ answer_bad_address(struct smtp_session *s, enum status st, enum smtp_row row, co
     engine_answer_text(s, st == ST_UNSUPPORTED ? SMTP_R_UNSUPPORTED : row, slice_of(err->text));
 }
 
-/* Is it the account that logged in, with or without a detail, or nobody (a notice)? */
+/* Is it the account that logged in, with or without a detail, or nobody (a notice)? In UTF-8 an account has one
+ * name, however it is composed (RFC 6532 3.1). */
 static bool
 owns(const struct smtp_session *s, struct smtp_path from)
 {
-    uint8_t bytes[SMTP_LOCAL_MAX];
-    struct buf text = BUF_FIXED(bytes);
+    uint8_t bytes[SMTP_LOCAL_MAX], composed[3 * SMTP_LOCAL_MAX];
+    struct buf text = BUF_FIXED(bytes), nfc = BUF_FIXED(composed);
     struct slice user = buf_slice(&s->user), name = take_until(&user, '@'), local;
 
     if (!s->policy->submission || !s->policy->own_senders || smtp_path_null(from))
         return true;
     smtp_local_unquote(&text, from.local);
-    local = buf_slice(&text);
-    return buf_ok(&text) && slice_eq_nocase(take_until(&local, '+'), name) && take_byte(&user, '@') &&
+    if (!buf_ok(&text) || !mime_put_nfc(buf_slice(&text), &nfc))
+        return false;
+    local = buf_slice(&nfc);
+    return slice_eq_nocase(take_until(&local, '+'), name) && take_byte(&user, '@') &&
            slice_eq_nocase(from.domain, user);
 }
 
