@@ -1,5 +1,6 @@
 """Clients that mean no good, or know no better: a clear reply, a closed session, and nobody else notices."""
 
+import base64
 import contextlib
 import socket
 import time
@@ -173,12 +174,136 @@ def memory(server):
     return total
 
 
-def test_starttls_cut_at_every_byte(server, bystander):
-    for port, words in (("smtp", b"EHLO x\r\nSTARTTLS\r\n"), ("imap", b"a STARTTLS\r\n"), ("pop3", b"STLS\r\n")):
-        for n in range(len(words) + 1):
-            sock = connect(server, port)
-            sock.sendall(words[:n])
-            sock.close()
+def cut_everywhere(server, port, first, rest):
+    """A connection for each byte of what is said, which ends behind it; `rest` follows an answer to `first`."""
+    words = first + rest
+    for n in range(len(words) + 1):
+        sock = connect(server, port)
+        sock.sendall(words[: min(n, len(first))])
+        if n > len(first):
+            assert sock.recv(4096)
+            sock.sendall(words[len(first) : n])
+        if n % 2:  # half closed: all that came is answered; then it ends
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+            all_of(sock)
+        sock.close()
+
+
+STARTTLS = {"smtp": (b"EHLO x\r\n", b"STARTTLS\r\n"), "submission": (b"EHLO x\r\n", b"STARTTLS\r\n"),
+            "imap": (b"a STARTTLS\r\n", b""), "pop3": (b"STLS\r\n", b"")}
+
+
+@pytest.mark.parametrize("port", PLAIN)
+def test_starttls_cut_at_every_byte(server, bystander, port):
+    cut_everywhere(server, port, *STARTTLS[port])
+
+
+AUTH = {"submission": (b"EHLO x\r\nAUTH PLAIN\r\n", b"%s\r\n"), "imap": (b"a AUTHENTICATE PLAIN\r\n", b"%s\r\n"),
+        "pop3": (b"AUTH PLAIN\r\n", b"%s\r\n")}
+
+
+@pytest.mark.parametrize("port", AUTH)
+def test_auth_cut_at_every_byte(server, bystander, account, port):
+    first, rest = AUTH[port]
+    cut_everywhere(server, port, first, rest % base64.b64encode(f"\0{account[0]}\0{account[1]}".encode()))
+    with mail.Imap(server, account) as c:  # and the account is no worse for it
+        assert c.noop()[0] == "OK"
+
+
+@pytest.mark.parametrize("text", [b"LOGIN " + b"(" * 10000, b"ID " + b"(" * 10000, b"AUTHENTICATE " + b"(" * 10000], ids=["LOGIN", "ID", "AUTHENTICATE"])
+def test_deep_parentheses_before_the_password(server, bystander, text):
+    sock = connect(server, "imap")
+    send_all(sock, b"a " + text + b"\r\nb LOGOUT\r\n")
+    got = all_of(sock)
+    assert b" BAD " in got and b"* BYE" in got, got[:200]
+
+
+def test_deep_parentheses_after_the_password(server, bystander, account):
+    with mail.Imap(server, account) as c:
+        for text in (b"SEARCH " + b"(" * 10000 + b"ALL" + b")" * 10000, b"FETCH 1 " + b"(" * 10000, b"STORE 1 FLAGS " + b"(" * 10000,
+                     b"LIST " + b"(" * 10000, b"STATUS INBOX " + b"(" * 10000, b"APPEND INBOX " + b"(" * 10000, b"SEARCH " + b"NOT " * 10000 + b"ALL"):
+            c.send(b"x " + text + b"\r\n")
+            line = c.readline()
+            assert line.split()[:2] in ([b"x", b"NO"], [b"x", b"BAD"]), line
+        assert c.noop()[0] == "OK"
+
+
+def test_a_set_of_a_million_elements(server, bystander, account):
+    """It does not fit into a line: a reply, and the end."""
+    with mail.Imap(server, account) as c:
+        with contextlib.suppress(OSError):
+            c.send(b"x UID FETCH " + b",".join(b"%d" % i for i in range(1, 1000001)) + b" FLAGS\r\n")
+        got = b""
+        with contextlib.suppress(OSError):
+            while part := c.readline():
+                got += part
+        assert got.startswith((b"x BAD", b"* BAD", b"* BYE")) and b"* BYE" in got, got[:200]
+
+
+def test_100_mb_are_refused_before_they_are_sent(server, bystander, account):
+    for text in (b"a LOGIN {104857600}", b"a APPEND INBOX {104857600}", b"a XYZZY {104857600}"):
+        sock = connect(server, "imap")
+        sock.sendall(text + b"\r\n")
+        assert sock.recv(4096).startswith(b"a BAD"), text
+        sock.close()
+    with mail.Imap(server, account) as c:
+        for text in (b"APPEND INBOX {104857600}", b"SELECT {104857600}", b"SEARCH BODY {104857600}", b"XYZZY {104857600}"):
+            c.send(b"x " + text + b"\r\n")
+            assert c.readline().split()[:2] in ([b"x", b"NO"], [b"x", b"BAD"]), text
+    with mail.Smtp(server) as smtp:
+        smtp.ehlo()
+        assert smtp.say(b"MAIL FROM:<a@example.org> SIZE=104857600")[0] == 552
+
+
+def test_names_that_look_like_paths_or_hold_nul(server, bystander):
+    with mail.Smtp(server) as smtp:
+        smtp.ehlo()
+        smtp.say(b"MAIL FROM:<../../etc/passwd@example.org>")
+        smtp.say(b"RSET")
+        assert smtp.say(b"MAIL FROM:<a@example.org>")[0] == 250
+        for name in (b"../../etc/passwd", b"/etc/passwd", b"..", b"usr1/../usr3", b"usr1\0", b"\"usr1\0\"", b"us\0r1"):
+            assert smtp.say(b"RCPT TO:<" + name + b"@dominio.com.uy>")[0] in (500, 501, 550, 553), name
+    sock = connect(server, "pop3")
+    for name in (b"../../etc/passwd", b"usr1\0@dominio.com.uy"):
+        sock.sendall(b"USER " + name + b"\r\nPASS x\r\n")
+        got = b""
+        while got.count(b"\r\n") < 2:
+            got += sock.recv(4096)
+        assert got.splitlines()[1].startswith(b"-ERR"), got
+    for name in (b"../../etc/passwd", b"usr1\0@dominio.com.uy"):
+        imap = connect(server, "imap")
+        imap.sendall(b'a LOGIN "' + name + b'" x\r\n')
+        assert imap.recv(4096).startswith((b"a NO", b"a BAD", b"* BAD")), name
+
+
+def pop3(server, account):
+    sock = connect(server, "pop3")
+    sock.sendall(f"USER {account[0]}\r\nPASS {account[1]}\r\n".encode())
+    got = b""
+    while got.count(b"\r\n") < 2:
+        got += sock.recv(4096)
+    assert got.splitlines()[1].startswith(b"+OK"), got
+    return sock
+
+
+def test_a_thousand_pop3_commands_in_one_packet_after_the_password(server, bystander, account):
+    sock = pop3(server, account)
+    sock.sendall(b"NOOP\r\n" * 1000 + b"QUIT\r\n")
+    assert all_of(sock).count(b"+OK") == 1001
+
+
+def test_a_pop3_client_that_never_reads_after_the_password(server, bystander, account):
+    mail.deliver(server, mail.message(1 << 20), account[0])
+    sock = pop3(server, account)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    before = memory(server)
+    sock.settimeout(2)
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            sock.sendall(b"RETR 1\r\n" * 100)
+    assert memory(server) - before < 64 << 20
+    sock.close()
 
 
 def test_what_was_sent_before_tls_is_not_obeyed_inside(server):
