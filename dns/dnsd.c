@@ -382,7 +382,7 @@ setup_of(const struct dns_settings *got, struct resolver_setup *setup, bool *aut
         return err_set(err, ST_SYNTAX, "dns_servers are for dns_mode = stub");
     if (!no && !*automatic && self.source.anchors.n == 0)
         return err_set(err, ST_SYNTAX, "dns_validate = yes: there are no keys in dns_anchors");
-    if (self.source.anchors.n == 0)
+    if (self.source.anchors.n == 0 || full) /* the servers of domains that are signed pass it on */
         *automatic = false;
     *setup = (struct resolver_setup){
         .stub = !full,
@@ -439,14 +439,15 @@ dnsd_open(struct err *err)
     if (!slice_to_cstr(got.dns_anchors, self.anchors, sizeof(self.anchors)))
         return err_set(err, ST_SYNTAX, "dns_anchors is no file's name");
     self.source.anchors = BUF_INIT(SOURCE_FILE_MAX);
-    st = source_servers(RESOLV_CONF, &self.source, err);
-    if (st == ST_OK)
-        st = source_anchors(self.anchors, &self.source, err);
-    if (st != ST_NOTFOUND)
-        return st;
-    if (slice_eq(got.dns_validate, SLICE("auto")))
+    /* What is wrong with files of others does not keep the system from starting. */
+    if (source_servers(RESOLV_CONF, &self.source, err) != ST_OK)
+        log_at(LOG_LEVEL_ERR, "%s", err->text);
+    st = source_anchors(self.anchors, &self.source, err);
+    if (st == ST_NOTFOUND && !slice_eq(got.dns_validate, SLICE("no")))
         log_at(LOG_LEVEL_WARNING, "there is no %s (Debian's dns-root-data): answers are not validated",
                self.anchors);
+    else if (st != ST_OK && st != ST_NOTFOUND)
+        log_at(LOG_LEVEL_ERR, "answers are not validated: %s", err->text);
     return ST_OK;
 }
 

@@ -5,6 +5,8 @@
 #include <sys/epoll.h>
 #include <unbound.h>
 
+#include "sys/log.h"
+
 #define CLASS_IN 1
 
 struct resolver {
@@ -12,7 +14,8 @@ struct resolver {
     struct loop *loop;
     struct watch watch;
     struct resolver_question *questions;
-    size_t n; /* of them */
+    size_t n;    /* of them */
+    bool failed; /* to ask: it has been logged */
 };
 
 struct resolver_question {
@@ -73,18 +76,26 @@ set_options(struct ub_ctx *ctx, const struct resolver_setup *setup, struct err *
     return st;
 }
 
+/* A mistake in the settings is refused, one in resolv.conf, which others write, is passed over. */
 static enum status
 set_servers(struct ub_ctx *ctx, const struct resolver_setup *setup, const struct source *source,
             struct err *err)
 {
-    const char(*servers)[SOURCE_ADDRESS_MAX] = setup->n > 0 ? setup->servers : source->servers;
-    size_t n = setup->n > 0 ? setup->n : source->n;
+    size_t used = 0;
 
-    if (setup->stub && n == 0) /* resolv.conf(5): then it is this host */
-        return ub_ctx_set_fwd(ctx, "127.0.0.1") == 0 ? ST_OK : err_set(err, ST_MEMORY, "no memory");
-    for (size_t i = 0; setup->stub && i < n; i++)
-        if (ub_ctx_set_fwd(ctx, servers[i]) != 0)
-            return err_set(err, ST_SYNTAX, "\"%s\" is no address of a resolver", servers[i]);
+    if (!setup->stub)
+        return ST_OK;
+    for (size_t i = 0; i < setup->n; i++, used++)
+        if (ub_ctx_set_fwd(ctx, setup->servers[i]) != 0)
+            return err_set(err, ST_SYNTAX, "\"%s\" is no address of a resolver", setup->servers[i]);
+    for (size_t i = 0; setup->n == 0 && i < source->n; i++) {
+        if (ub_ctx_set_fwd(ctx, source->servers[i]) == 0)
+            used++;
+        else
+            log_at(LOG_LEVEL_WARNING, "resolv.conf: \"%s\" is not used: no address", source->servers[i]);
+    }
+    if (used == 0 && ub_ctx_set_fwd(ctx, "127.0.0.1") != 0) /* resolv.conf(5): then it is this host */
+        return err_set(err, ST_MEMORY, "no memory");
     return ST_OK;
 }
 
@@ -198,7 +209,7 @@ resolver_ask(struct resolver *resolver, const char *name, uint16_t type,
              struct resolver_question **question)
 {
     struct resolver_question *q = calloc(1, sizeof(*q));
-    int id; /* ub_cancel is not used: what libunbound works on is to be counted until it has ended */
+    int got, id; /* ub_cancel is not used: what libunbound works on is to be counted until it has ended */
 
     if (q == NULL)
         return ST_MEMORY;
@@ -211,7 +222,12 @@ resolver_ask(struct resolver *resolver, const char *name, uint16_t type,
         q->next->link = &q->next;
     resolver->questions = q;
     resolver->n++;
-    if (ub_resolve_async(resolver->ctx, name, type, CLASS_IN, q, on_result, &id) != 0) {
+    got = ub_resolve_async(resolver->ctx, name, type, CLASS_IN, q, on_result, &id);
+    if (got != 0) { /* the first question sets up all: keys that are none are found here */
+        if (!resolver->failed)
+            log_at(LOG_LEVEL_ERR, "libunbound: %s%s", ub_strerror(got),
+                   got == UB_INITFAIL ? ": are there DS or DNSKEY records in dns_anchors?" : "");
+        resolver->failed = true;
         question_free(q);
         return ST_UNAVAILABLE;
     }

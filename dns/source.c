@@ -94,6 +94,8 @@ source_anchors(const char *file, struct source *source, struct err *err)
         buf_putc(&source->anchors, '\n');
     }
     if (st == ST_OK && !buf_ok(&source->anchors))
-        return err_set(err, ST_LIMIT, "%s is too large", file);
+        st = err_set(err, ST_LIMIT, "%s is too large", file);
+    if (st != ST_OK)
+        buf_clear(&source->anchors);
     return st;
 }

@@ -280,3 +280,13 @@ def test_resolvers_that_know_no_dnssec(sys, dns):
     sys.configure(dns_validate="auto")
     sys.ctl("reload")
     assert ask(sys, "a.plano.uy")[:3] == (0, "found", "insecure")
+
+
+def test_files_of_others_do_not_stop_it(dns):
+    """Anchors that are none: it starts all the same, and answers without validation."""
+    file = dns.anchors.parent / "nonsense"
+    file.write_text("; no keys here\nthese are not records\n")
+    with system.run_system(accounts=(), settings={"dns_servers": dns.setting, "dns_anchors": file, "dns_timeout": "2s"}) as s:
+        ask(s, "a.plano.uy")  # perhaps refused: it finds out with it
+        assert ask(s, "a.plano.uy")[:3] == (0, "found", "indeterminate")
+        assert "in dns_anchors?" in s.log()

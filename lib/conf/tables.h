@@ -109,7 +109,7 @@
 #define DNS_SETTINGS(SET)                                                                                             \
     SET(text, dns_mode, "stub", "4", "4", "Who is asked: stub: dns_servers, or without any those of /etc/resolv.conf; full: the servers of each domain, from the root on.") \
     SET(addresses, dns_servers, "", "0", "8", "The resolvers that are asked, instead of those of /etc/resolv.conf, e.g. 192.0.2.53, [2001:db8::53]:5353.") \
-    SET(text, dns_validate, "auto", "2", "4", "DNSSEC: yes: answers are validated, and what is not signed as it has to be is bogus; no; auto: yes when the resolvers pass on what validation needs.") \
+    SET(text, dns_validate, "auto", "2", "4", "DNSSEC: yes: answers are validated, and what is not signed as it has to be is bogus; no; auto: yes in mode full, and when the resolvers pass on what validation needs.") \
     SET(text, dns_anchors, "/usr/share/dns/root.key", "1", "4000", "The file of the keys that DNSSEC begins with, DS or DNSKEY records; read when dnsd starts.") \
     SET(duration, dns_timeout, "10s", "100ms", "5m", "How long an answer may take.")                                  \
     SET(duration, dns_negative_ttl, "1h", "0s", "1d", "How long it is remembered that a name or record does not exist (RFC 2308 5).") \

@@ -59,7 +59,7 @@ static const struct call calls[] = {
     /* connections that come in */
     {"accept4", E},          {"socketpair", E | D},  {"setsockopt", E | D},
     /* connections that go out: socket has a rule of its own, landlock bars listening on TCP */
-    {"connect", D},          {"bind", D},            {"select", D},          {"pselect6", D},
+    {"connect", D},          {"bind", D},
     /* files: landlock says which */
     {"openat", S | A | K},   {"open", S | A | K},    {"newfstatat", S | A | K}, {"stat", S | A | K},
     {"lstat", S | A | K},    {"statx", S | A | K},   {"access", S | A | K},  {"faccessat", S | A | K},
@@ -72,7 +72,7 @@ static const struct call calls[] = {
     {"fadvise64", S},        {"readahead", S},       {"copy_file_range", S}, {"statfs", S},
     {"fstatfs", S},          {"utimensat", S},       {"preadv2", S},         {"pwritev2", S},
     /* threads: clone has a rule of its own */
-    {"sched_setaffinity", S}, {"sched_getparam", S | A | D}, {"sched_getscheduler", S | A | D}, {"setpriority", S | A},
+    {"sched_setaffinity", S}, {"sched_getparam", S | A}, {"sched_getscheduler", S | A}, {"setpriority", S | A},
     {"getpriority", S},      {"ioprio_set", S},      {"mincore", S},         {"mlock", A | K},
 #if FIBER_ASAN /* symbols, memory maps and the search for leaks at the end */
     {"openat", P | E},       {"open", P | E},        {"readlink", P | E},    {"readlinkat", P | E},
