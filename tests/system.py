@@ -1,8 +1,9 @@
 """A whole system of its own under a temporary folder, with free ports, and its accounts.
 
 Nothing here knows how the programs work inside: it runs the executables of build/bin as an administrator
-would, and looks at /proc. ESTAFETA_BUILD names another build than build/: one with sanitizers (an absolute path, made by tools/build), whose reports close()
-looks for in the log, with ASAN_OPTIONS=detect_leaks=0, since a leak check needs calls that confinement forbids.
+would, and looks at /proc. ESTAFETA_BUILD names another build than build/, as an absolute path: one with sanitizers,
+made by tools/build, whose reports close() looks for in the log, with ASAN_OPTIONS=detect_leaks=0, since a leak check
+needs calls that confinement forbids.
 """
 
 import contextlib
