@@ -30,3 +30,5 @@ int do_compact(const struct invocation *in);
 int do_dump(const struct invocation *in);
 /* dns.c */
 int do_dns(const struct invocation *in);
+/* route.c */
+int do_route(const struct invocation *in);

@@ -36,6 +36,10 @@ const struct command commands[] = {
     {"dns", "NAME [TYPE]", do_dns, "Ask the system's resolver.",
      "Prints what came of it, how far DNSSEC vouches for it, for how long it holds, and the records. TYPE is A, AAAA, MX, TXT, "
      "PTR, CNAME, NS, TLSA or DNSKEY; without it A.", {{0}}},
+    {"route", "ADDRESS", do_route, "Show where mail for ADDRESS goes, and which line of which table says so.",
+     "As for mail that was accepted; with --client as for a stranger, who may perhaps not relay. Mistakes in the tables are told.",
+     {{"--client", "IP", "the address of the client that brings it"},
+      {"--login", NULL, "the client has logged in"}}},
     {"check", "", do_check, "Read the whole store and say what is wrong.", "Runs beside a running system or on a stopped one.", {{0}}},
     {"rebuild", "", do_rebuild, "Make the index anew from the log.", "The system must be stopped. The log holds the mail; the index is a view of it.", {{0}}},
     {"backup", "DIR", do_backup, "Back up the mail of the running system, to backup/DIR below the root.",

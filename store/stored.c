@@ -728,7 +728,7 @@ on_upkeep(struct ipc_request *request)
 #define SESSIONS   (ROLE_BIT(IMAP) | ROLE_BIT(POP3)) /* what pop3d asks; it makes, moves and flags nothing */
 
 static const struct ipc_route routes[] = {
-    {MSG_RCPT_CHECK,     DELIVERERS, on_rcpt_check, false},
+    {MSG_RCPT_CHECK,     DELIVERERS | ROLE_BIT(CTL), on_rcpt_check, false},
     {MSG_DELIVER,     DELIVERERS, on_deliver, false},
     {MSG_SIDE_BEGIN,                  SENDERS, on_side_begin, false},
     {MSG_SIDE_DATA,    SENDERS, on_side_data, false},

@@ -117,6 +117,19 @@
     SET(count, dns_waiting, "4096", "10", "100000", "Questions that may wait at a time.")                             \
     SET(count, dns_waiting_per_program, "2048", "10", "100000", "Of them, those of one program.")
 
+#define ROUTE_SETTINGS(SET)                                                                                           \
+    DOMAIN_SETTING(SET)                                                                                               \
+    SET(text, local_domains, "", "0", "16000", "More domains whose users are those of the mail domain, with commas between. So far only \"estafeta route\" asks this and the settings beside it.") \
+    SET(text, virtual_domains, "", "0", "16000", "Domains with users of their own: rows of virtual_users, or accounts USER@DOMAIN.") \
+    SET(text, relay_domains, "", "0", "16000", "Domains, with all below them, that anybody may send mail to through this host.") \
+    SET(bool, relay_hosts_only, "no", "no", "yes", "The relay_domains are themselves only, without what is below them.") \
+    SET(addresses, relay_networks, "", "0", "32", "Clients that may send mail to anybody through this host, e.g. 10.0.0.0/8.") \
+    SET(text, alias_file, "etc/aliases", "0", "900", "The aliases, as aliases(5) has them: NAME: LIST.")               \
+    SET(text, virtual_users, "etc/virtusertable", "0", "900", "Rows ADDRESS or @DOMAIN, and where its mail goes, as sendmail's virtusertable.") \
+    SET(text, routes, "etc/mailertable", "0", "900", "Rows HOST or .DOMAIN, and its route, as sendmail's mailertable: smtp:[HOST], error:...") \
+    SET(text, smart_host, "", "0", "900", "Who takes all mail for other hosts: HOST, [HOST] without MX, [HOST]:PORT.") \
+    SET(text, catch_all, "", "0", "900", "Who gets mail for users that are not there: USER, ADDRESS, error:550 WORDS; empty: it is refused.")
+
 /* name of the struct and table, its settings. Add a program's table here and it is checked, shown and described. */
 #define CONF_TABLES(T)          \
     T(master, MASTER_SETTINGS)  \
@@ -126,7 +139,8 @@
     T(smtp, SMTP_SETTINGS)      \
     T(login, LOGIN_SETTINGS)    \
     T(imap, IMAP_SETTINGS)      \
-    T(pop3, POP3_SETTINGS)          \
+    T(pop3, POP3_SETTINGS) \
+    T(route, ROUTE_SETTINGS)          \
     T(dns, DNS_SETTINGS)
 
 /* struct smtp_settings, and smtp_conf to load it by. */

@@ -26,7 +26,7 @@
 #define STORE_SETTLED_MAX 500u
 
 enum store_msg {
-    MSG_RCPT_CHECK = 100, /* smtpd submitd: rcpt_check = rcpt_found. ST_NOTFOUND no such user, ST_QUOTA */
+    MSG_RCPT_CHECK = 100, /* smtpd submitd ctl: rcpt_check = rcpt_found. ST_NOTFOUND no such user, ST_QUOTA */
     MSG_DELIVER,          /* smtpd submitd: deliver = delivered. Repeatable: `request` makes it once */
     MSG_SIDE_BEGIN,       /* smtpd submitd imapd: side_begin = msg_id, the side body */
     MSG_SIDE_DATA,        /* the same: side_data = nothing: the chunks may be reused */
