@@ -173,18 +173,21 @@ is_right_for_good(const char *what)
 
 /* --- the faults --- */
 
-/* A flush fails: all of its batch is refused, and the next request is done. */
+/* A flush fails: all of its batch is refused, and the next request is done. The first time it is the flush of the
+ * segment that batches go to, so that it is a batch's; then of three files, the segments made meanwhile too. */
 static bool
 flush_fails(void)
 {
     for (uint32_t times = 1; times <= 3; times += 2) {
-        /* The first may strike the making of a segment ahead of need, which nobody waits for. */
         crowd.refused = 0;
-        for (int i = 0; i < 10 && crowd.refused == 0; i++) {
+        for (int i = 0; i < 10 && crowd.refused == 0; i++) { /* a segment may just have been full */
             tape->faults.failed = 0;
+            tape->faults.flush_segment = times == 1 ? tape->faults.batch_segment : 0;
             tape->faults.flush_fails_in = 1;
             tape->faults.flush_fails = times;
             if (!check("answers", send_many(20)))
+                return false;
+            if (times == 1 && !check("what failed was refused", tape->faults.failed == 0 || crowd.refused > 0))
                 return false;
         }
         if (!check("a flush failed and its batch was refused", crowd.refused > 0 && tape->faults.failed > 0))

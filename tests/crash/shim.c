@@ -23,7 +23,8 @@
 
 #include "tests/crash/tape.h"
 
-#define FDS 65536
+#define FDS    65536
+#define HEADER 65536u /* LOG_HEADER: batches are behind it */
 
 enum sort { NONE, FOLDER, LOG_FILE, INDEX_FILE };
 
@@ -31,6 +32,7 @@ enum sort { NONE, FOLDER, LOG_FILE, INDEX_FILE };
 struct handle {
     _Atomic uint32_t number; /* 0: not watched */
     _Atomic uint32_t sort;
+    _Atomic uint64_t segment; /* of the log, by its number; 0: something else */
 };
 
 static struct tape *tape; /* NULL: files are watched, but nobody is told */
@@ -194,7 +196,8 @@ flush_fails(const struct handle *h)
         return false;
     if (us > 0 && h->sort != INDEX_FILE)
         (void)nanosleep(&pause, NULL);
-    if (h->sort == LOG_FILE && counted_down(&tape->faults.flush_fails_in, &tape->faults.flush_fails)) {
+    if (h->sort == LOG_FILE && (tape->faults.flush_segment == 0 || tape->faults.flush_segment == h->segment) &&
+        counted_down(&tape->faults.flush_fails_in, &tape->faults.flush_fails)) {
         errno = EIO;
         return true;
     }
@@ -208,6 +211,15 @@ flush_fails(const struct handle *h)
 }
 
 /* --- opening and closing --- */
+
+/* The number in a name like seg-00000000000000a7 (store/log.c). */
+static uint64_t
+segment_of(const char *path)
+{
+    const char *name = strstr(path, "seg-");
+
+    return name != NULL ? strtoull(name + 4, NULL, 16) : 0;
+}
 
 static int
 open_at(int dir_fd, const char *path, int flags, mode_t mode)
@@ -236,6 +248,7 @@ open_at(int dir_fd, const char *path, int flags, mode_t mode)
         handles[fd].sort = (flags & O_DIRECTORY) != 0       ? FOLDER
                            : strstr(path, "/index") != NULL ? INDEX_FILE
                                                             : LOG_FILE;
+        handles[fd].segment = handles[fd].sort == LOG_FILE ? segment_of(path) : 0;
         handles[fd].number = e.file;
     }
     pthread_mutex_unlock(&lock);
@@ -319,6 +332,8 @@ tell_written(const struct handle *h, uint64_t at, const struct iovec *parts, int
     size_t left = done > 0 ? (size_t)done : 0;
     int used = 0;
 
+    if (tape != NULL && h->segment != 0 && left > 0 && at >= HEADER && !all_zeros(parts[0]))
+        tape->faults.batch_segment = h->segment;
     for (; used < n && used < 64 && left > 0; used++) {
         some[used] = parts[used];
         if (some[used].iov_len > left)

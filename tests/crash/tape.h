@@ -41,6 +41,8 @@ struct tape_faults {
     _Atomic uint32_t flush_us;      /* how long a flush takes at least */
     _Atomic int32_t flush_fails_in; /* the so-manieth flush of a log segment from now on fails with EIO */
     _Atomic uint32_t flush_fails;   /* ... and so many, with that one */
+    _Atomic uint64_t flush_segment; /* ... of this segment only; 0: of any file of the log */
+    _Atomic uint64_t batch_segment; /* the shim says: where a batch was written last; 0: nowhere yet */
     _Atomic int32_t write_fails_in; /* the same for writes to a log segment */
     _Atomic uint32_t write_fails;
     _Atomic uint32_t write_errno;
