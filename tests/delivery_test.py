@@ -1,6 +1,7 @@
 """What real clients send is what real clients read, byte for byte but for trace fields on top."""
 
 import smtplib
+import unicodedata
 import uuid
 
 import pytest
@@ -157,3 +158,32 @@ def test_received_names_the_client_and_the_protocol(server, account):
     top = got[: mail.TRACE.match(got).end()]
     assert b"Return-Path: <ana@example.org>\r\n" in top
     assert b"client.example.org" in top and b"127.0.0.1" in top and b"ESMTP" in top  # RFC 5321 4.4
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20, 3 << 20])
+@pytest.mark.parametrize("chunk", [1 << 20, 1000003])
+def test_rfc3030_4_bdat_in_chunks(server, account, size, chunk):
+    sent = mail.message(size, uuid.uuid4().hex.encode())
+    with mail.Smtp(server) as smtp:
+        smtp.ehlo()
+        assert smtp.say(b"MAIL FROM:<" + mail.SENDER.encode() + b"> BODY=8BITMIME")[0] == 250
+        assert smtp.say(b"RCPT TO:<" + account[0].encode() + b">")[0] == 250
+        for at in range(0, size, chunk):
+            piece = sent[at : at + chunk]
+            last = b" LAST" if at + chunk >= size else b""
+            smtp.send(b"BDAT %d%s\r\n" % (len(piece), last) + piece)
+            assert smtp.reply()[0] == 250
+        smtp.say(b"QUIT")
+    check_all(server, account, sent, ["imaplib", "poplib"])
+
+
+def test_rfc6532_3_1_an_account_has_one_name_however_it_is_composed(server):
+    name = "ñandú" + uuid.uuid4().hex[:8]
+    server.add_accounts(unicodedata.normalize("NFD", name))
+    with mail.Smtp(server) as smtp:
+        smtp.ehlo()
+        assert smtp.say(b"MAIL FROM:<" + mail.SENDER.encode() + b"> SMTPUTF8")[0] == 250
+        for form in ("NFC", "NFD"):
+            code, text = smtp.say(b"RCPT TO:<" + unicodedata.normalize(form, f"{name}@{DOMAIN}").encode() + b">")
+            assert code == 250, (form, text)
+        assert smtp.say(f"RCPT TO:<nandú{name[5:]}@{DOMAIN}>".encode())[0] == 550

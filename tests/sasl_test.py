@@ -200,3 +200,12 @@ def test_submission_and_imap_offer_the_same(server):
         assert b"AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS" in smtp.ehlo()[1]
     with mail.tls().wrap_socket(socket.create_connection((server.host, server.ports["imaps"]), timeout=20)) as sock:
         assert b"AUTH=SCRAM-SHA-256-PLUS" in sock.recv(2000)
+
+
+def test_4954_6_a_mechanism_that_policy_bars_is_too_weak(server):
+    with mail.Smtp(server, "submission") as smtp:
+        smtp.ehlo()
+        smtp.starttls()
+        smtp.ehlo()
+        assert smtp.say(b"AUTH SCRAM-SHA-1 biwsbj11LHI9YQ==")[1].startswith(b"534 5.7.9 ")
+        assert smtp.say(b"AUTH X-NONE")[0] == 504
