@@ -97,7 +97,8 @@ class System:
         if user is not None:
             os.chown(self.folder, user, user)
         self.ctl("init", "--domain", DOMAIN, "--hostname", "mail." + DOMAIN, "--port-offset", str(self.offset))
-        self.configure(**(settings or {}))
+        # Users of its own: the kernel counts a user's threads on the whole machine against RLIMIT_NPROC.
+        self.configure(**{"uid_base": 100_000 + 32 * self.offset, **(settings or {})})
 
     def _bin(self):
         """The executables; copies when the user that is to run them cannot reach them."""
