@@ -75,12 +75,12 @@ static const struct call calls[] = {
     {"sched_setaffinity", S}, {"sched_getparam", S | A}, {"sched_getscheduler", S | A}, {"setpriority", S | A},
     {"getpriority", S},      {"ioprio_set", S},      {"mincore", S},         {"mlock", A | K},
 #if FIBER_ASAN /* symbols, memory maps and the search for leaks at the end */
-    {"openat", P | E},       {"open", P | E},        {"readlink", P | E},    {"readlinkat", P | E},
-    {"newfstatat", P | E},   {"stat", P | E},        {"statx", P | E},       {"getdents64", P | E},
+    {"openat", P | E | D},       {"open", P | E | D},        {"readlink", P | E | D},    {"readlinkat", P | E | D},
+    {"newfstatat", P | E | D},   {"stat", P | E | D},        {"statx", P | E | D},       {"getdents64", P | E | D},
     {"clone", ALL},          {"ptrace", ALL},        {"wait4", ALL},         {"prctl", ALL},
     {"process_vm_readv", ALL}, {"prlimit64", ALL},   {"getppid", ALL},       {"personality", ALL},
-    {"access", P | E},       {"kill", ALL},          {"mincore", ALL},       {"tgkill", ALL},
-    {"sched_getparam", P | E | K}, {"getrlimit", ALL}, {"setitimer", ALL},
+    {"access", P | E | D},       {"kill", ALL},          {"mincore", ALL},       {"tgkill", ALL},
+    {"sched_getparam", P | E | K | D}, {"getrlimit", ALL}, {"setitimer", ALL},
 #endif
 };
 
