@@ -89,7 +89,7 @@ merge(struct buf *to, struct slice a, struct slice b, bool add)
 }
 
 static void
-tell_change(struct buf *reply, uint32_t uid, const struct row_message *message, bool refused)
+tell_change(struct buf *reply, uint32_t uid, const struct row_message *message, uint64_t before, bool refused)
 {
     change_row_put(reply, &(struct change_row){.uid = uid,
                                                .refused = refused,
@@ -98,7 +98,8 @@ tell_change(struct buf *reply, uint32_t uid, const struct row_message *message, 
                                                .size = message->size,
                                                .internaldate = message->internaldate,
                                                .email = message->email,
-                                               .keywords = message->keywords});
+                                               .keywords = message->keywords,
+                                               .before = before});
 }
 
 static enum status
@@ -109,7 +110,7 @@ change_flags(void *arg, uint32_t uid, const struct row_message *before)
     uint16_t given = w->m->flags & ALL_FLAGS;
 
     if (before->modseq > w->m->unchanged_since) { /* RFC 7162 3.1.3 */
-        tell_change(&w->reply, uid, before, true);
+        tell_change(&w->reply, uid, before, before->modseq, true);
         return ST_OK;
     }
     buf_clear(&w->merged);
@@ -126,7 +127,7 @@ change_flags(void *arg, uint32_t uid, const struct row_message *before)
         judge_count(&w->account.usage, &w->box.status, before, &after);
         record_change_put(&w->records, &(struct record_change){uid, before->modseq, after});
     }
-    tell_change(&w->reply, uid, &after, false);
+    tell_change(&w->reply, uid, &after, before->modseq, false);
     return buf_ok(&w->merged) && buf_ok(&w->records) && buf_ok(&w->reply) ? ST_OK : ST_LIMIT;
 }
 
@@ -263,10 +264,16 @@ struct copy_work {
     struct judge *j;
     const struct copy *m;
     struct judge_account account;
-    struct judge_box from, to;
+    struct judge_box from, to; /* to alone, when a MOVE is into the mailbox itself (RFC 6851 3.3) */
     struct buf rows, emails, reply, value, places;
     uint64_t modseq;
 };
+
+static struct judge_box *
+copy_source(struct copy_work *w)
+{
+    return w->m->mailbox == w->m->to ? &w->to : &w->from;
+}
 
 static enum status
 copy_one(void *arg, uint32_t uid, const struct row_message *before)
@@ -293,7 +300,7 @@ copy_one(void *arg, uint32_t uid, const struct row_message *before)
     after.modseq = w->modseq;
     after.saved = w->j->now;
     if (w->m->move)
-        judge_count(&w->account.usage, &w->from.status, before, NULL);
+        judge_count(&w->account.usage, &copy_source(w)->status, before, NULL);
     judge_count(&w->account.usage, &w->to.status, NULL, &after);
     record_copied_put(&w->rows, &(struct record_copied){uid, before->modseq, w->modseq, new.uid, after});
     record_email_put(&w->emails, &(struct record_email){before->email, email});
@@ -323,9 +330,9 @@ copy_record(struct copy_work *w, bool more, struct outcome *out)
         return ST_OK;
     w->account.usage.modseq = w->to.status.modseq = w->modseq;
     if (w->m->move)
-        w->from.status.modseq = w->modseq;
+        copy_source(w)->status.modseq = w->modseq;
     r.usage = w->account.usage;
-    r.from_status = w->from.status;
+    r.from_status = copy_source(w)->status;
     r.to_status = w->to.status;
     record_copy_write(&out->meta, &r);
     out->type = RECORD_COPY;
@@ -354,8 +361,7 @@ judge_copy(struct judge *j, uint64_t account, const struct copy *m, struct outco
         msg_rows_put(&out->reply, &(struct msg_rows){0, SLICE("")});
     if (st != ST_NOTFOUND)
         return st == ST_OK && before.account != account ? ST_DENIED : st;
-    st = m->move <= 1 && !(m->move && m->to == m->mailbox) ? judge_open(j, account, &w.account) : ST_SYNTAX;
-
+    st = m->move <= 1 ? judge_open(j, account, &w.account) : ST_SYNTAX;
     if (st == ST_OK)
         st = judge_box(j, account, m->mailbox, &w.from);
     if (st == ST_OK)

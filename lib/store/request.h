@@ -244,7 +244,7 @@ IPC_MESSAGE(message_list, MESSAGE_LIST_FIELDS)
 IPC_MESSAGE(message_row, MESSAGE_ROW_FIELDS)
 
 /* All that changed after `modseq`: new and changed messages, and expunged ones (gone 1). A modseq before
- * the horizon of remembered expunges is ST_STALE: list again. */
+ * the horizon of remembered expunges is ST_STALE: list again. before: in the answer to MSG_FLAGS, its modseq until then. */
 #define CHANGE_LIST_FIELDS(FIELD) \
     FIELD(u64, handle)            \
     FIELD(u64, mailbox)           \
@@ -259,7 +259,8 @@ IPC_MESSAGE(change_list, CHANGE_LIST_FIELDS)
     FIELD(u64, size)             \
     FIELD(i64, internaldate)     \
     FIELD(u64, email)            \
-    FIELD(bytes, keywords)
+    FIELD(bytes, keywords)       \
+    FIELD(u64, before)
 IPC_MESSAGE(change_row, CHANGE_ROW_FIELDS)
 
 #define DIGEST_LIST_FIELDS(FIELD) \

@@ -323,7 +323,7 @@ on_messages(struct ipc_request *r)
 }
 
 static void
-put_change_of(struct buf *rows, const struct mail *mail, bool refused)
+put_change_of(struct buf *rows, const struct mail *mail, uint64_t before, bool refused)
 {
     change_row_put(rows, &(struct change_row){.uid = mail->uid,
                                               .refused = refused,
@@ -331,13 +331,14 @@ put_change_of(struct buf *rows, const struct mail *mail, bool refused)
                                               .flags = mail->flags,
                                               .modseq = mail->modseq,
                                               .size = mail->body.n,
-                                              .keywords = buf_slice(&mail->keywords)});
+                                              .keywords = buf_slice(&mail->keywords),
+                                              .before = before});
 }
 
 static void
 put_change(struct buf *rows, const struct mail *mail)
 {
-    put_change_of(rows, mail, false);
+    put_change_of(rows, mail, 0, false);
 }
 
 static enum status
@@ -443,6 +444,7 @@ on_flags(struct ipc_request *r)
     number_names(m.keywords, &numbers);
     for (uint32_t i = 0; i < b->n && put < 500; i++) {
         struct mail *mail = &b->mails[i];
+        uint64_t before;
         uint16_t flags = m.op == FLAGS_ADD      ? mail->flags | m.flags
                          : m.op == FLAGS_REMOVE ? (uint16_t)(mail->flags & ~m.flags)
                                                 : m.flags;
@@ -450,7 +452,7 @@ on_flags(struct ipc_request *r)
         if (mail->gone || !in_runs(m.uids, mail->uid))
             continue;
         if (mail->modseq > m.unchanged_since) {
-            put_change_of(&rows, mail, true);
+            put_change_of(&rows, mail, mail->modseq, true);
             put++;
             continue;
         }
@@ -462,8 +464,9 @@ on_flags(struct ipc_request *r)
             if (m.op != FLAGS_REMOVE)
                 buf_put(&mail->keywords, buf_slice(&numbers));
         }
+        before = mail->modseq;
         mail->modseq = ++fake.modseq;
-        put_change(&rows, mail);
+        put_change_of(&rows, mail, before, false);
         put++;
     }
     hint_all(b);

@@ -55,6 +55,14 @@ is_own(const struct session *s, uint32_t uid, uint64_t modseq)
            bsearch(&key, s->box.own.p, s->box.own.n / sizeof key, sizeof key, compare_own) != NULL;
 }
 
+void
+remember_untold(struct session *s, uint32_t uid, uint64_t before, uint64_t modseq)
+{
+    sort_own(s);
+    if (before <= s->box.modseq || is_own(s, uid, before))
+        remember_own(s, uid, modseq);
+}
+
 /* --- flags --- */
 
 static bool

@@ -176,8 +176,11 @@ void claim_told(struct session *s);
 bool tell_changes(struct session *s, bool expunges);
 /* Tells that these are gone, highest first so that numbers stay right, and takes them out of the view. */
 void tell_gone(struct session *s, const struct uidset *gone);
-/* This session made a message so and told, or need not tell. */
+/* This session made a message so, and told it. */
 void remember_own(struct session *s, uint32_t uid, uint64_t modseq);
+/* This session made a message so, which its client knows without being told, unless somebody else had changed it
+ * from what the client knows: `before` is the mod-sequence that it had. Else it is told as others' changes are. */
+void remember_untold(struct session *s, uint32_t uid, uint64_t before, uint64_t modseq);
 /* Sees to it that all these keywords have names and that the client was told of them. May wait and put. */
 void prepare_keywords(struct session *s, struct slice keywords);
 /* "FLAGS (\Seen a)" */

@@ -33,7 +33,10 @@ on_changed(struct session *s, const struct buf *reply, struct flag_change *chang
         *last = row.uid;
         if (row.gone || !uidset_has(&s->box.view, row.uid))
             continue;
-        remember_own(s, row.uid, row.modseq); /* what was refused is told too */
+        if (out != NULL && (!change->silent || row.refused))
+            remember_own(s, row.uid, row.modseq);
+        else
+            remember_untold(s, row.uid, row.before, row.modseq);
         if (uidset_add(row.refused ? &change->modified : &change->done, row.uid) != ST_OK)
             return ST_MEMORY;
         if (out == NULL)
@@ -152,7 +155,8 @@ store(struct session *s, struct command *c, struct imap_store *want, struct uids
     if (st == ST_OK && !want->silent)
         st = tell_unchanged(s, of, &change, &c->text);
     if (st == ST_OK)
-        answer_store(s, c, &change.modified, missing);
+        /* RFC 2180 4.2.1: in silence NO would be taken for "not done"; RFC 7162 3.1.3, example 11. */
+        answer_store(s, c, &change.modified, missing && (!want->silent || change.modified.n > 0));
     else
         answer_status(c, st);
     uidset_done(&change.done);
@@ -263,7 +267,7 @@ put_copyuid(struct buf *out, const struct copying *done)
 }
 
 static void
-copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to, bool missing)
+copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to)
 {
     struct copying done = {0};
     bool move = c->in.verb == IMAP_MOVE;
@@ -279,8 +283,6 @@ copy(struct session *s, struct command *c, const struct uidset *of, uint64_t to,
     }
     if (st != ST_OK) {
         answer_status(c, st == ST_NOTFOUND ? ST_UNAVAILABLE : st);
-    } else if (missing && !c->in.uid) {
-        answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone; the others were done");
     } else {
         put_ok_after_expunge(s, c, move && done.from.n > 0);
         if (!move)
@@ -320,10 +322,12 @@ on_copy(struct session *s, struct command *c)
         answer_status(c, st);
     else if (s->box.read_only && c->in.verb == IMAP_MOVE)
         answer(c, "NO [READ-ONLY] The mailbox was opened to be read only");
+    else if (missing && !c->in.uid) /* RFC 2180 4.4.1; RFC 3501 6.4.7: after NO nothing is copied */
+        answer(c, "NO [EXPUNGEISSUED] Some of these messages are gone, nothing was done");
     else if (of.n == 0)
         answer(c, "OK %s completed, there was nothing to do", imap_verb_name(c->in.verb));
     else
-        copy(s, c, &of, row.mailbox, missing);
+        copy(s, c, &of, row.mailbox);
     uidset_done(&of);
 }
 
