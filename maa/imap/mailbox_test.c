@@ -477,6 +477,13 @@ rfc7162_3_1_3_store(void)
     SAYS(&d, "B001 STORE 1:4 (UNCHANGEDSINCE 8) +FLAGS.SILENT (\\Answered)\r\n",
          "* 1 FETCH (UID 1 MODSEQ (12))\r\n* 4 FETCH (UID 4 FLAGS () MODSEQ (9))\r\n"
          "B001 NO [MODIFIED 4] Some of these messages are gone\r\n");
+    /* A silent change hides nothing of what another session changed before it. */
+    ANSWERS_WITH(&c, "m STORE 1 +FLAGS.SILENT (\\Draft)\r\n", "m OK STORE completed\r\n", "MODSEQ");
+    ANSWERS_WITH(&d, "n STORE 1 +FLAGS.SILENT (\\Flagged)\r\n", "n OK STORE completed\r\n", "\\Draft");
+    SAYS(&d, "o STORE 1:2 +FLAGS.SILENT (\\Flagged)\r\n", "o OK STORE completed\r\n"); /* RFC 2180 4.2.1 */
+    SAYS(&d, "p COPY 1:2 INBOX\r\n", /* 4.4.1 */
+         "* 3 EXPUNGE\r\n* 2 EXPUNGE\r\n"
+         "p NO [EXPUNGEISSUED] Some of these messages are gone, nothing was done\r\n");
     log_out(&c);
     log_out(&d);
 }
