@@ -327,6 +327,7 @@ def test_fetchmail_reads_another_mailbox(server, account, fetchmail):
 # --- getmail
 
 
+# By a program that ends a little later: getmail waits for ever for a child that ended before it began to wait.
 @pytest.fixture
 def getmail(server, account, tmp_path):
     mailbox.Maildir(tmp_path / "to")
@@ -351,8 +352,9 @@ ca_certs = {certificate(server)}
 ssl_cert_hostname = mail.{DOMAIN}
 {more}
 [destination]
-type = Maildir
-path = {tmp_path}/to/
+type = MDA_external
+path = /bin/sh
+arguments = ("-c", "cat > {tmp_path}/to/new/$$ && sleep 0.2")
 [options]
 read_all = false
 delete = {delete}
