@@ -241,6 +241,19 @@ def test_configuration_is_judged(server, tmp_path):
     assert done.returncode != 0 and "bad.conf:2" in done.stdout + done.stderr and "message_size" in done.stdout + done.stderr
 
 
+def test_route_tells_where_mail_goes_and_why(own):
+    own.configure(smart_host="[gate.example]:587")
+    own.add_accounts("routed")
+    (own.root / "etc/aliases").write_text("staff: routed,\n\tx@far.example\nno colon\n")
+    done = own.ctl("route", f"staff@{system.DOMAIN}")
+    assert f"mailbox routed@{system.DOMAIN}\n" in done.stdout and "relay x@far.example by gate.example port 587\n" in done.stdout
+    assert "aliases (etc/aliases:1): staff -> routed" in done.stdout and "etc/aliases:3: missing colon" in done.stderr
+    refused = own.ctl("route", "x@far.example", "--client", "192.0.2.1", check=False)
+    assert refused.returncode == 69 and "error 550 5.7.1 Relaying denied" in refused.stdout
+    assert own.ctl("route", f"nobody@{system.DOMAIN}", check=False).returncode == 69
+    (own.root / "etc/aliases").unlink()
+
+
 def test_reload_takes_a_setting_and_refuses_a_mistake(own):
     own.configure(message_size="1M")
     own.ctl("reload")
