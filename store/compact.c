@@ -569,10 +569,12 @@ find_victims(struct compact *c, const uint64_t *segments, size_t n, struct err *
             c->stats.bytes_before += list[i].bytes;
         }
     }
-    for (size_t i = 0; i < count && st == ST_OK; i++)
-        if (list[i].kind == LOG_MAIN && compact_victim(c, list[i].number) == NULL && c->n_victims > 0 &&
-            list[i].number < c->victims[c->n_victims - 1].number)
+    for (size_t i = 0; i < count && st == ST_OK && c->n_victims > 0; i++)
+        if (list[i].kind == LOG_MAIN && compact_victim(c, list[i].number) == NULL &&
+            list[i].number < c->victims[c->n_victims - 1].number) {
             c->older = true;
+            c->between = c->between || list[i].number > c->victims[0].number;
+        }
     free(list);
     c->stats.segments = c->n_victims;
     return st == ST_OK && c->n_victims == 0 ? err_set(err, ST_NOTFOUND, "compact: no such segment") : st;

@@ -12,7 +12,7 @@
 enum {
     SAID = 1,    /* a row was put */
     DIED = 2,    /* its row was deleted */
-    BORN = 4,    /* it did not exist before: no older segment speaks of it */
+    BORN = 4,    /* it did not exist before: no older segment speaks of it, but one in between may */
     POINTED = 8, /* account: its image was named */
     FRESH = 16   /* account: a new image was made */
 };
@@ -35,7 +35,8 @@ struct compact {
     struct compact_settings settings;
     struct victim *victims; /* ascending */
     size_t n_victims;
-    bool older; /* main segments live that are older than one of them */
+    bool older;   /* main segments live that are older than one of them */
+    bool between; /* ... and newer than another */
 
     struct numbers bodies, queue, accounts,
         segments;        /* a: what was said; accounts.b: LSN of the last that was */
@@ -57,6 +58,13 @@ struct compact {
     } before; /* the last record */
     struct compact_stats stats;
 };
+
+/* Does a segment that stays speak of something that died, and that did or did not exist before? */
+static inline bool
+compact_haunts(const struct compact *c, uint64_t said)
+{
+    return (said & DIED) != 0 && ((said & BORN) != 0 ? c->between : c->older);
+}
 
 /* NULL: that segment stays. */
 const struct victim *compact_victim(const struct compact *c, uint64_t number);

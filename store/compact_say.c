@@ -217,7 +217,7 @@ say_queue(struct saying *s)
         struct record_queued q = {.id = entry->key, .on = 1, .known = 1};
 
         st = now(s, KEY(0, ROW_QUEUE, {entry->key}), &value);
-        if (st == ST_NOTFOUND && (entry->a & DIED) && !(entry->a & BORN) && c->older && !BUG(death_unsaid)) {
+        if (st == ST_NOTFOUND && compact_haunts(c, entry->a) && !BUG(death_unsaid)) {
             q.on = q.known = 0;
             st = ST_OK;
         } else if (st == ST_NOTFOUND) {
@@ -294,7 +294,7 @@ say_erase(struct saying *s)
         const struct number *account = &c->accounts.slots[c->at];
         enum status st;
 
-        if (!(account->a & DIED) || (account->a & BORN) || !c->older || BUG(erase_unsaid))
+        if (!compact_haunts(c, account->a) || BUG(erase_unsaid))
             continue;
         st = now(s, KEY(account->key, ROW_ACCOUNT), &value);
         if (st == ST_OK)
