@@ -44,6 +44,7 @@
     B(request_forgotten, "that a request was done is not remembered")               \
     B(change_kept, "a message's older change row stays")                            \
     B(half_delivery, "a delivery's last recipient is left out")                     \
+    B(half_settled, "of queue entries that end together the last one stays")        \
     B(half_append, "the last of several appended messages is left out")             \
     B(uidnext_stays, "a copy takes a uid without counting it")                      \
     B(modseq_repeats, "changed flags do not advance the account's modseq")          \

@@ -370,8 +370,9 @@ peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, 
 {
     AUTO_BUF list = BUF_INIT(1u << 16), chunks = BUF_INIT(1u << 12), bytes = BUF_INIT(IPC_INLINE),
              reply = BUF_INIT(1024);
+    struct channel *ch = m->settled.n > 0 ? p->queue : p->smtp;
     struct deliver d = *m;
-    enum status st = put_bodies(p, p->smtp, &body, 1, side, &chunks, &d.side);
+    enum status st = put_bodies(p, ch, &body, 1, side, &chunks, &d.side);
 
     for (size_t i = 0; i < n; i++)
         deliver_rcpt_put(
@@ -381,7 +382,7 @@ peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, 
     d.recipients = buf_slice(&list);
     deliver_put(&bytes, &d);
     if (st == ST_OK)
-        st = ipc_call(p->smtp, (enum msg)MSG_DELIVER, buf_slice(&bytes), -1, loop_now(p->loop) + PEER_WAIT,
+        st = ipc_call(ch, (enum msg)MSG_DELIVER, buf_slice(&bytes), -1, loop_now(p->loop) + PEER_WAIT,
                       &reply);
     give_chunks(p, &chunks);
     return st == ST_OK && !delivered_get(buf_slice(&reply), got) ? ST_SYNTAX : st;

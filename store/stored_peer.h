@@ -49,7 +49,7 @@ bool peer_has_ended(struct stored_peer *p);
         ipc_call((ch), (enum msg)(type), buf_slice(&m_), -1, loop_now((peer)->loop) + PEER_WAIT, (reply)); \
     })
 
-/* Delivers n bytes to accounts, each into `mailbox`. What m has of chunks, n and recipients is replaced; with m->side
+/* Delivers n bytes to accounts, each into `mailbox`; as queued when m->settled is not empty. What m has of chunks, n and recipients is replaced; with m->side
  * the body goes into a side body first. */
 MUST_CHECK enum status peer_deliver(struct stored_peer *p, const struct deliver *m, struct slice body, bool side,
                                     const uint64_t *accounts, size_t n, const char *mailbox, struct delivered *got);

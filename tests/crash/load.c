@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/crash/queue.h"
+
 #define DELIVERERS  LASTING
 #define TOKENS_EACH 1000u /* of one client */
 
@@ -77,18 +79,22 @@ mine(const struct client *c)
 
 /* --- deliveries --- */
 
+/* report: the entries that end with it, as in OP_SETTLE, or NULL; settled: the same as packed queue_settled. */
 static bool
-deliver(struct client *c, uint32_t accounts)
+deliver(struct client *c, uint32_t accounts, const struct op *report, struct slice settled)
 {
-    AUTO_BUF body = BUF_INIT(1u << 20);
-    struct op op = {.kind = OP_DELIVER, .accounts = accounts};
+    AUTO_BUF body = BUF_INIT(1u << 20), queue = BUF_INIT(1000);
+    struct op op = report != NULL ? *report : (struct op){0};
     uint64_t to[ACCOUNTS];
     struct delivered got = {0};
     size_t n = 0;
     uint32_t number;
     enum status st;
 
+    op.kind = OP_DELIVER;
+    op.accounts = accounts;
     new_token(c, &op);
+    entries_put(&queue, &op);
     op.in_folder = accounts < 1u << LASTING && rnd(c, 4) == 0;
     for (uint32_t i = 0; i < ACCOUNTS; i++)
         if ((accounts & 1u << i) != 0)
@@ -100,7 +106,9 @@ deliver(struct client *c, uint32_t accounts)
                               .sender = SLICE("a@b.example"),
                               .prefix = SLICE(PREFIX),
                               .coming = (uint16_t)rnd(c, 3),
-                              .digest = SLICE("digest")};
+                              .digest = SLICE("digest"),
+                              .queue = buf_slice(&queue),
+                              .settled = settled};
     st = peer_deliver(c->l->peer, &m, buf_slice(&body), op.side, to, n,
                       op.in_folder     ? FOLDER
                       : rnd(c, 3) == 0 ? "no/hay"
@@ -131,12 +139,52 @@ compact(struct client *c)
     return true;
 }
 
+/* --- the queue --- */
+
+/* What queued does: some entries are tried, and end, wait on, or are reported on. */
+static bool
+settle(struct client *c)
+{
+    AUTO_BUF list = BUF_INIT(4u << 20), settled = BUF_INIT(4000);
+    struct op op = {.kind = OP_SETTLE};
+    bool report = rnd(c, 3) == 0;
+    wrong bad = look_at_queue(c->l->peer, &list);
+    size_t n = list.n / sizeof(struct entry);
+    const struct entry *e = (const struct entry *)(const void *)list.p;
+    uint32_t number;
+    enum status st;
+
+    if (bad != NULL)
+        return fail(c, "queue", ST_OK, bad);
+    for (size_t i = n > 0 ? (size_t)rnd(c, n) : 0; i < n && op.n < UIDS; i += 1 + (size_t)rnd(c, 3)) {
+        op.uids[op.n] = e[i].token * ENTRIES + e[i].k;
+        op.new_uids[op.n] = e[i].tries + 1;
+        op.flags |= (uint16_t)((report || rnd(c, 2) == 0) << op.n);
+        op.n++;
+    }
+    if (op.n == 0)
+        return true;
+    settled_put(&settled, &op, &list);
+    if (report)
+        return deliver(c, 1u << rnd(c, LASTING), &op, buf_slice(&settled));
+    number = sent(c, &op);
+    st = PEER_ASK(c->l->peer, c->l->peer->queue, MSG_QUEUE_SETTLE, queue_settle, NULL, buf_slice(&settled));
+    if (st != ST_OK)
+        return fail(c, "settle", st, NULL);
+    answered(c, number, &op);
+    return true;
+}
+
 static bool
 deliverer_step(struct client *c)
 {
-    if (c->number == 0 && rnd(c, 4) == 0)
+    uint64_t what = c->number == 0 ? rnd(c, 4) : 3;
+
+    if (what == 0)
         return compact(c);
-    return deliver(c, 1 + (uint32_t)rnd(c, (1u << LASTING) - 1));
+    if (what == 1)
+        return settle(c);
+    return deliver(c, 1 + (uint32_t)rnd(c, (1u << LASTING) - 1), NULL, SLICE(""));
 }
 
 /* --- a session --- */
@@ -452,7 +500,7 @@ passing_step(struct client *c)
         return add_account(c);
     if (rnd(c, 8) == 0)
         return delete_account(c);
-    return rnd(c, 3) == 0 ? deliver(c, 1u << c->account) : session_step(c);
+    return rnd(c, 3) == 0 ? deliver(c, 1u << c->account, NULL, SLICE("")) : session_step(c);
 }
 
 /* --- all of them --- */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/crash/queue.h"
+
 #define KNOWN_FLAGS 31u
 
 static char words[600];
@@ -407,10 +409,10 @@ count(struct stored_peer *p, uint32_t account, uint32_t token, unsigned *n)
 static enum status
 deliver_again(struct stored_peer *p, const struct op *op, struct delivered *got)
 {
-    AUTO_BUF body = BUF_INIT(1u << 20);
+    AUTO_BUF body = BUF_INIT(1u << 20), queue = BUF_INIT(1000);
     uint64_t numbers[ACCOUNTS];
     size_t n = 0;
-    const struct deliver m = {.request = slice_from(op->request, sizeof(op->request)),
+    struct deliver m = {.request = slice_from(op->request, sizeof(op->request)),
                               .received = 1700000000000000000,
                               .sender = SLICE("a@b.example"),
                               .prefix = SLICE(PREFIX),
@@ -421,6 +423,8 @@ deliver_again(struct stored_peer *p, const struct op *op, struct delivered *got)
         if ((op->accounts & 1u << i) != 0 && peer_rcpt(p, account_name(i), &numbers[n]) == ST_OK)
             n++;
     token_body(op->token, &body);
+    entries_put(&queue, op);
+    m.queue = buf_slice(&queue);
     return peer_deliver(p, &m, buf_slice(&body), op->side, numbers, n, op->in_folder ? FOLDER : "", got);
 }
 

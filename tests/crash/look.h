@@ -44,6 +44,7 @@ struct under_way {
     uint8_t found[64]; /* a bit for each account that has it */
     size_t n;
     const struct op *of[ACCOUNTS]; /* the change of each account, or NULL */
+    const struct op *settle;       /* OP_SETTLE, or NULL */
 };
 
 /* The whole store against the world at some position, with what was under way then. */

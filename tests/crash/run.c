@@ -18,6 +18,7 @@
 
 #include "sys/fd.h"
 #include "tests/crash/load.h"
+#include "tests/crash/queue.h"
 #include "tests/crash/stand.h"
 
 #define PARTS 3u
@@ -133,6 +134,8 @@ world_at(const struct journal *j, uint64_t at, struct under_way *u)
             continue;
         if (op->kind == OP_DELIVER)
             u->deliveries[u->n++] = op;
+        else if (op->kind == OP_SETTLE)
+            u->settle = op;
         else
             u->of[op->account] = op;
     }
@@ -254,6 +257,8 @@ verify(const struct load *l, uint64_t at)
 
     if (bad == NULL)
         bad = compare(&peer, w, &u);
+    if (bad == NULL)
+        bad = compare_queue(&peer, w, &u);
     if (bad == NULL && rnd(2) == 0)
         bad = go_on(&peer, w, &l->journal, at, &u, rnd);
     if (bad == NULL && rnd(2) == 0)

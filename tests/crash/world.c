@@ -89,6 +89,14 @@ token_is_large(uint32_t token)
     return token % 16 == 7;
 }
 
+uint32_t
+token_entries(uint32_t token)
+{
+    uint32_t n = (uint32_t)mix(token + 3) % (2 * ENTRIES);
+
+    return n < ENTRIES ? n : 0;
+}
+
 static size_t
 body_length(uint32_t token)
 {
@@ -165,6 +173,20 @@ account_name(uint32_t account)
                                                 "tmp2@dominio.com.uy"};
 
     return names[account];
+}
+
+void
+queue_settle(struct queue_known *known, const struct op *op)
+{
+    for (uint32_t i = 0; i < op->n; i++) {
+        uint32_t token = op->uids[i] / ENTRIES, k = op->uids[i] % ENTRIES;
+
+        known->came[token] = true; /* all of a message came with this one */
+        if ((op->flags & 1u << i) != 0)
+            known->done[token] |= (uint8_t)(1u << k);
+        else
+            known->tries[token][k] = op->new_uids[i];
+    }
 }
 
 struct world *
@@ -426,6 +448,7 @@ account_apply(struct account *a, const struct op *op, bool answered)
     case OP_ACCOUNT_DELETE:
         account_clear(a);
         break;
+    case OP_SETTLE:
     case OP_DELIVER:
         break;
     }
@@ -511,8 +534,13 @@ world_apply(struct world *w, const struct journal *j, const struct note *note)
     case NOTE_SENT:
         break;
     case NOTE_ANSWERED:
-        if (op->kind == OP_DELIVER)
+        if (op->kind == OP_DELIVER) {
             delivered(w, op);
+            if (op->accounts < 1u << LASTING && token_entries(op->token) > 0)
+                w->queue.came[op->token] = true;
+        }
+        if (op->kind == OP_DELIVER || op->kind == OP_SETTLE)
+            queue_settle(&w->queue, op);
         else
             account_apply(&w->accounts[op->account], op, true);
         break;

@@ -15,6 +15,7 @@
 #define BOXES     40u
 #define UIDS      8u /* messages of one request */
 #define TOKENS    8192u
+#define ENTRIES   4u /* queue entries of one message, less one */
 #define NAME_SIZE 64u
 #define FOLDER    "Fijo" /* a mailbox that each lasting account has for ever */
 
@@ -30,6 +31,8 @@ enum op_kind {
     OP_REMOVE,
     OP_ACCOUNT_ADD,
     OP_ACCOUNT_DELETE,
+    OP_SETTLE, /* queue entries: uids[i] is token * ENTRIES + k, bit i of flags: done; new_uids[i]: tries from now on. A delivery with
+                  such a list is a report: it comes with their end */
 };
 
 /* One request. */
@@ -100,7 +103,15 @@ struct account {
     uint8_t arrived[TOKENS / 8]; /* deliveries that are in, as far as known */
 };
 
+/* Queue entries: of which messages they are known to have come, which of those are done, and how often each was tried. */
+struct queue_known {
+    bool came[TOKENS];
+    uint8_t done[TOKENS];
+    uint32_t tries[TOKENS][ENTRIES];
+};
+
 struct world {
+    struct queue_known queue;
     struct account accounts[ACCOUNTS];
     uint64_t highest_account;
 };
@@ -125,6 +136,8 @@ void account_apply(struct account *a, const struct op *op, bool answered);
 
 /* The message that a token stands for. It may look like a batch of the log. */
 void token_body(uint32_t token, struct buf *to);
+uint32_t token_entries(uint32_t token);         /* how many queue entries come with it, when it is delivered to those that stay */
+void queue_settle(struct queue_known *known, const struct op *op);
 bool token_is_large(uint32_t token);            /* goes as a side body */
 #define PREFIX "Return-Path: <a@b.example>\r\n" /* of deliveries */
 /* Is `bytes` such a message, whole? */
