@@ -46,9 +46,6 @@ def conversations():
         yield pytest.param(lines, id=name)
 
 
-CONVERSATIONS = list(conversations())
-
-
 class Session:
     def __init__(self, server, secure=True):
         self.sock = socket.create_connection((server.host, server.ports["imaps" if secure else "imap"]), timeout=15)
@@ -212,15 +209,9 @@ class Talk:
             assert s.ended()
 
 
-@pytest.fixture(scope="module")
-def accounts(server):
-    """One for each conversation, made at once."""
-    return iter(server.add_accounts(*(f"rfc{i}" for i in range(len(CONVERSATIONS)))))
-
-
-@pytest.mark.parametrize("lines", CONVERSATIONS)
-def test_imap(server, accounts, lines):
-    talk = Talk(server, next(accounts))
+@pytest.mark.parametrize("lines", conversations())
+def test_imap(server, account, lines):
+    talk = Talk(server, account)
     try:
         talk.run(lines)
     finally:
