@@ -27,6 +27,7 @@ SURVIVE = {
     "logind": ["smtp", "imaps", "pop3s"],
     "imapd": ["smtp", "pop3s"],
     "pop3d": ["smtp", "imaps"],
+    "dnsd": ["smtp", "imaps", "pop3s"],
 }
 
 
