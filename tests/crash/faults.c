@@ -179,6 +179,8 @@ static bool
 flush_fails(void)
 {
     for (uint32_t times = 1; times <= 3; times += 2) {
+        if (!check("one before", send_one(next_token++) == ST_OK)) /* so that batch_segment is known */
+            return false;
         crowd.refused = 0;
         for (int i = 0; i < 10 && crowd.refused == 0; i++) { /* a segment may just have been full */
             tape->faults.failed = 0;
