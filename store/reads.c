@@ -489,28 +489,43 @@ read_digests(struct read *r, struct slice payload)
     return page(r, st);
 }
 
+/* Bytes of the body that find() comes to, which arg is for. Compaction may take the segment between the row and the read: then the
+ * row says another one by now. */
+typedef enum status body_finder(struct read *r, const void *arg, struct row_body *body);
 static enum status
-read_body(struct read *r, struct slice payload)
+read_bytes(struct read *r, body_finder *find, const void *arg, uint64_t offset, uint32_t n)
 {
     AUTO_BUF bytes = BUF_INIT(STORE_READ_MAX);
-    struct body_read m;
     struct row_body body;
-    uint64_t number;
-    enum status st = ST_NOTFOUND;
+    enum status st = n > STORE_READ_MAX ? ST_SYNTAX : ST_NOTFOUND;
 
-    if (!body_read_get(payload, &m) || m.n > STORE_READ_MAX)
-        return ST_SYNTAX;
-    /* Compaction may take the segment between the row and the read: then the row says another one by now. */
     for (int i = 0; i < 3 && st == ST_NOTFOUND; i++) {
-        st = find_body(r, m.mailbox, m.uid, &number, &body);
+        st = find(r, arg, &body);
         if (st != ST_OK)
             return st;
         buf_clear(&bytes);
-        st = read_extents(r->reads, &body, m.offset, m.n, &bytes);
+        st = read_extents(r->reads, &body, offset, n, &bytes);
     }
     if (st == ST_OK)
         msg_bytes_put(r->reply, &(struct msg_bytes){buf_slice(&bytes)});
     return st;
+}
+
+static enum status
+body_of_message(struct read *r, const void *arg, struct row_body *body)
+{
+    const struct body_read *m = arg;
+    uint64_t number;
+
+    return find_body(r, m->mailbox, m->uid, &number, body);
+}
+
+static enum status
+read_body(struct read *r, struct slice payload)
+{
+    struct body_read m;
+
+    return body_read_get(payload, &m) ? read_bytes(r, body_of_message, &m, m.offset, m.n) : ST_SYNTAX;
 }
 
 struct heads {
@@ -683,24 +698,39 @@ read_dump(struct read *r, struct slice payload)
 /* --- the queue --- */
 
 static enum status
+body_row(struct read *r, uint64_t number, struct row_body *body)
+{
+    struct slice value;
+    enum status st = get(r, KEY(0, ROW_BODY, {number}), V_BODY, &value);
+
+    return st == ST_OK && !row_body_get(value, body) ? ST_CORRUPT : st;
+}
+
+static enum status
+body_of_entry(struct read *r, const void *arg, struct row_body *body)
+{
+    const struct queue_read *m = arg;
+    struct row_queue row;
+    struct slice value;
+    enum status st = get(r, KEY(0, ROW_QUEUE, {m->id}), V_MAIN, &value);
+
+    if (st == ST_OK && !row_queue_get(value, &row))
+        st = ST_CORRUPT;
+    return st == ST_OK ? body_row(r, row.body, body) : st;
+}
+
+static enum status
 on_entry(void *arg, struct slice key, struct slice value)
 {
     struct read *r = arg;
     struct row_key k;
     struct row_queue row;
     struct row_body body = {0};
-    struct slice bytes;
-    enum status st;
 
     if (full(r))
         return ST_MORE;
-    if (row_key_get(key, &k) != ST_OK || !row_queue_get(value, &row))
+    if (row_key_get(key, &k) != ST_OK || !row_queue_get(value, &row) || body_row(r, row.body, &body) != ST_OK)
         return ST_CORRUPT;
-    st = get(r, KEY(0, ROW_BODY, {row.body}), V_BODY, &bytes);
-    if (st == ST_OK && !row_body_get(bytes, &body))
-        st = ST_CORRUPT;
-    if (st != ST_OK)
-        return st == ST_NOTFOUND ? ST_CORRUPT : st;
     queue_entry_put(&r->rows, &(struct queue_entry){.id = k.part[0],
                                                        .class = row.class,
                                                        .due = row.due,
@@ -732,32 +762,9 @@ read_queue(struct read *r, struct slice payload)
 static enum status
 read_queued(struct read *r, struct slice payload)
 {
-    AUTO_BUF bytes = BUF_INIT(STORE_READ_MAX);
     struct queue_read m;
-    struct row_queue row;
-    struct row_body body;
-    struct slice value;
-    enum status st = ST_NOTFOUND;
 
-    if (!queue_read_get(payload, &m) || m.n > STORE_READ_MAX)
-        return ST_SYNTAX;
-    /* As in read_body() */
-    for (int i = 0; i < 3 && st == ST_NOTFOUND; i++) {
-        st = get(r, KEY(0, ROW_QUEUE, {m.id}), V_MAIN, &value);
-        if (st == ST_OK && !row_queue_get(value, &row))
-            st = ST_CORRUPT;
-        if (st == ST_OK)
-            st = get(r, KEY(0, ROW_BODY, {row.body}), V_BODY, &value);
-        if (st == ST_OK && !row_body_get(value, &body))
-            st = ST_CORRUPT;
-        if (st != ST_OK)
-            return st;
-        buf_clear(&bytes);
-        st = read_extents(r->reads, &body, m.offset, m.n, &bytes);
-    }
-    if (st == ST_OK)
-        msg_bytes_put(r->reply, &(struct msg_bytes){buf_slice(&bytes)});
-    return st;
+    return queue_read_get(payload, &m) ? read_bytes(r, body_of_entry, &m, m.offset, m.n) : ST_SYNTAX;
 }
 
 static const struct row {
