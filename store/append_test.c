@@ -16,7 +16,6 @@
 #define MOST  300u /* messages of a case */
 
 static struct stored_peer peer = {.settings = "domain = dominio.com.uy\n"};
-static char root[] = "/tmp/append-test-XXXXXX";
 static uint64_t handle, inbox;
 
 /* Message i of case `of`: its bytes tell both. */
@@ -209,7 +208,7 @@ sides(void)
     size_t n = 0;
     DIR *dir;
 
-    (void)snprintf(path, sizeof(path), "%s/store/log", root);
+    (void)snprintf(path, sizeof(path), "%s/store/log", peer.root);
     dir = opendir(path);
     CHECK(0, dir != NULL);
     for (const struct dirent *e; (e = readdir(dir)) != NULL;)
@@ -226,7 +225,7 @@ same_after(bool without_index)
 
     CHECK_INT(0, peer_dump(&peer, &before), ST_OK);
     CHECK(0, WIFSIGNALED(peer_end(&peer, true)));
-    (void)snprintf(path, sizeof(path), "%s/store/index", root);
+    (void)snprintf(path, sizeof(path), "%s/store/index", peer.root);
     if (without_index)
         peer_remove_tree(path);
     CHECK_INT(1, peer_start(&peer), ST_OK);
@@ -277,19 +276,7 @@ all(void *arg)
 
 TEST(appends)
 {
-    char path[128];
-
-    CHECK(0, mkdtemp(root) != NULL);
-    (void)snprintf(path, sizeof(path), "%s/store", root);
-    CHECK_INT(1, mkdir(path, 0700), 0);
-    peer.root = root;
-    CHECK(2, peer_setup(&peer));
-    CHECK_INT(3, loop_new(&peer.loop, NULL), ST_OK);
-    CHECK_INT(4, fiber_spawn(peer.loop, all, NULL), ST_OK);
-    CHECK_INT(5, loop_run(peer.loop, NULL), ST_OK);
-    loop_free(peer.loop);
-    peer_done(&peer);
-    peer_remove_tree(root);
+    CHECK(0, peer_live(&peer, all));
 }
 
 int

@@ -12,7 +12,6 @@
 #define BODY "From: a@dominio.com.uy\r\n\r\nto the world\r\n"
 
 static struct stored_peer peer = {.settings = "domain = dominio.com.uy\n"};
-static char root[] = "/tmp/queue-test-XXXXXX";
 static uint64_t account;
 
 struct entry {
@@ -264,19 +263,7 @@ all(void *arg)
 
 TEST(queue)
 {
-    char path[128];
-
-    CHECK(0, mkdtemp(root) != NULL);
-    (void)snprintf(path, sizeof(path), "%s/store", root);
-    CHECK_INT(1, mkdir(path, 0700), 0);
-    peer.root = root;
-    CHECK(2, peer_setup(&peer));
-    CHECK_INT(3, loop_new(&peer.loop, NULL), ST_OK);
-    CHECK_INT(4, fiber_spawn(peer.loop, all, NULL), ST_OK);
-    CHECK_INT(5, loop_run(peer.loop, NULL), ST_OK);
-    loop_free(peer.loop);
-    peer_done(&peer);
-    peer_remove_tree(root);
+    CHECK(0, peer_live(&peer, all));
 }
 
 int

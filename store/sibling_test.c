@@ -18,7 +18,6 @@
 #define SIDES 256u /* SIDES_PEER_MAX of store/side.h */
 
 static struct stored_peer peer = {.settings = "domain = dominio.com.uy\n"};
-static char root[] = "/tmp/sibling-test-XXXXXX";
 static uint8_t body[BODY];
 static uint64_t a, b; /* accounts */
 static uint64_t imap_handle, inbox, pop_handle;
@@ -75,7 +74,7 @@ files(void)
     size_t n = 0;
     DIR *d;
 
-    (void)snprintf(path, sizeof(path), "%s/store/log", root);
+    (void)snprintf(path, sizeof(path), "%s/store/log", peer.root);
     d = opendir(path);
     CHECK(0, d != NULL);
     while (readdir(d) != NULL)
@@ -379,21 +378,9 @@ all(void *arg)
 
 TEST(siblings)
 {
-    char path[128];
-
     for (size_t i = 0; i < BODY; i++)
         body[i] = (uint8_t)(i * 7 + (i >> 8));
-    CHECK(0, mkdtemp(root) != NULL);
-    (void)snprintf(path, sizeof(path), "%s/store", root);
-    CHECK_INT(1, mkdir(path, 0700), 0);
-    peer.root = root;
-    CHECK(2, peer_setup(&peer));
-    CHECK_INT(3, loop_new(&peer.loop, NULL), ST_OK);
-    CHECK_INT(4, fiber_spawn(peer.loop, all, NULL), ST_OK);
-    CHECK_INT(5, loop_run(peer.loop, NULL), ST_OK);
-    loop_free(peer.loop);
-    peer_done(&peer);
-    peer_remove_tree(root);
+    CHECK(0, peer_live(&peer, all));
 }
 
 int

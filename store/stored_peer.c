@@ -266,6 +266,27 @@ peer_remove_tree(const char *path)
     (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+bool
+peer_live(struct stored_peer *p, void (*all)(void *arg))
+{
+    char root[] = "/tmp/stored-peer-XXXXXX", path[64];
+    bool lived;
+
+    if (mkdtemp(root) == NULL)
+        return false;
+    (void)snprintf(path, sizeof(path), "%s/store", root);
+    p->root = root;
+    lived = mkdir(path, 0700) == 0 && peer_setup(p) && loop_new(&p->loop, NULL) == ST_OK &&
+            fiber_spawn(p->loop, all, NULL) == ST_OK && loop_run(p->loop, NULL) == ST_OK;
+    if (lived) {
+        loop_free(p->loop);
+        peer_done(p);
+    }
+    peer_remove_tree(root);
+    p->root = NULL;
+    return lived;
+}
+
 /* --- bodies --- */
 
 static void

@@ -67,3 +67,6 @@ MUST_CHECK enum status peer_read(struct stored_peer *p, uint64_t handle, uint64_
 /* The index as text. */
 MUST_CHECK enum status peer_dump(struct stored_peer *p, struct buf *to);
 void peer_remove_tree(const char *path);
+/* A whole test: a root below /tmp, the loop, `all` on a fiber, and everything is gone again. `all` starts stored, ends it, and ends
+ * with loop_stop(). False: the surroundings were not to be had. */
+MUST_CHECK bool peer_live(struct stored_peer *p, void (*all)(void *arg));
