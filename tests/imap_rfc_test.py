@@ -83,14 +83,7 @@ class Session:
         return self.rest == b"" and not select.select([self.sock], [], [], 0.2)[0]
 
     def ended(self):
-        try:
-            while self.sock.recv(65536):
-                pass
-        except TimeoutError:
-            return False
-        except OSError:
-            pass
-        return True
+        return mail.ended(self.sock)
 
 
 class Talk:

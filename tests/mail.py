@@ -167,15 +167,19 @@ class Smtp:
         return self.data(raw)
 
     def closed(self):
-        """True when the server ends the connection, whatever it says before."""
-        try:
-            while self.sock.recv(65536):
-                pass
-        except TimeoutError:
-            return False
-        except OSError:
+        return ended(self.sock)
+
+
+def ended(sock):
+    """True when the server ends the connection, whatever it says before."""
+    try:
+        while sock.recv(65536):
             pass
-        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def stuffed(raw):
